@@ -1,0 +1,182 @@
+"""Train the autoencoder, then UNet with text encoder on its latents; each stage resumes from its last checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from tools.starter import networks
+from tools.starter.captions import caption
+from tools.starter.dataset import Bucket, load_or_draw, training_facts
+
+CHECKPOINT_EVERY_S = 180.0
+LATENT_NOISE = 0.04
+"""Noise added to latents while the autoencoder trains, so that small errors of the UNet do not show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and with what to train."""
+
+    seed: int = 2026
+    pictures: int = 30_000
+    autoencoder_steps: int = 5_000
+    autoencoder_batch: int = 16
+    unet_steps: int = 5_000
+    unet_batch: int = 48
+    device: str = "cpu"
+    work: Path = Path(".training")
+
+
+class Stage:
+    """The step count, weights, averaged weights and optimiser of one training stage, and their checkpoint file."""
+
+    def __init__(self, name: str, plan: Plan, modules: list[nn.Module], steps: int, rate: float) -> None:
+        self.path = plan.work / f"{name}.pt"
+        self.modules = nn.ModuleList(modules).to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights = [weight for weight in self.modules.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        self.average = EMAModel(self.weights, decay=0.9995 if steps > 3000 else 0.998, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+        self.steps, self.rate, self.step, self.saved_at = steps, rate, 0, time.monotonic()
+        if self.path.exists():
+            state = torch.load(self.path, map_location=plan.device, weights_only=True)
+            self.modules.load_state_dict(state["modules"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average.load_state_dict(state["average"])
+            self.average.to(plan.device)
+            self.step = state["step"]
+
+    def advance(self, loss: Tensor) -> None:
+        warm, left = min(1.0, (self.step + 1) / 200), self.step / self.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.step(self.weights)
+        self.step += 1
+        if self.step == self.steps or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        self.saved_at = time.monotonic()
+        state = {"modules": self.modules.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average.state_dict(), "step": self.step}
+        torch.save(state, self.path.with_suffix(".part"))
+        self.path.with_suffix(".part").replace(self.path)
+
+    def progress(self, name: str) -> tqdm:
+        return tqdm(range(self.step, self.steps), initial=self.step, total=self.steps, desc=name, mininterval=10)
+
+
+def _autocast(plan: Plan) -> torch.autocast:
+    return torch.autocast(plan.device, torch.bfloat16)
+
+
+def _batch(buckets: list[Bucket], size: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    counts = np.array([len(bucket.seeds) for bucket in buckets])
+    which = int(rng.choice(len(buckets), p=counts / counts.sum()))
+    return which, np.sort(rng.choice(counts[which], size, replace=False))
+
+
+def _pixels(pictures: np.ndarray, device: str) -> Tensor:
+    """uint8 N x H x W x 3 to float N x 3 x H x W in -1 to 1."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2)
+    return tensor.float().div(127.5).sub(1)
+
+
+def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
+    """Squared error and a little absolute error; latents are drawn to mean 0 and deviation 1, channel by channel."""
+    torch.manual_seed(plan.seed)
+    model = networks.autoencoder()
+    stage = Stage("autoencoder", plan, [model], plan.autoencoder_steps, rate=2e-3)
+    rng = np.random.default_rng([plan.seed, 1, stage.step])
+    bar = stage.progress("autoencoder")
+    for _ in bar:
+        which, rows = _batch(buckets, plan.autoencoder_batch, rng)
+        pixels = _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
+        with _autocast(plan):
+            latents = model.encoder(pixels)
+            noise = LATENT_NOISE * torch.randn_like(latents)
+            error = (model.decoder(latents + noise).float() - pixels) / 2
+        spread, middle = torch.std_mean(latents.float(), dim=(0, 2, 3))
+        squared = error.square().mean()
+        stage.advance(squared + 0.05 * error.abs().mean() + 1e-3 * (middle.square() + (spread - 1).square()).mean())
+        bar.set_postfix(psnr=f"{-10 * math.log10(squared.item()):.1f} dB", refresh=False)
+    stage.average.copy_to(stage.weights)
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
+    """Latents of every picture of the bucket, float16, N x 8 x h x w."""
+    parts = []
+    for start in tqdm(range(0, len(bucket.seeds), 64), desc="encoding", mininterval=10):
+        parts.append(model.encode(_pixels(bucket.pictures[start : start + 64], plan.device)).latents.half().cpu())
+    return torch.cat(parts)
+
+
+def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> StableDiffusionPipeline:
+    """v-prediction with every tenth caption empty; captions are phrased anew each time."""
+    latents = [encode(vae, bucket, plan) for bucket in buckets]
+    vae.register_to_config(scaling_factor=round(1 / torch.cat([part.flatten()[::7] for part in latents]).float().std().item(), 4))
+    facts = [[training_facts(seed)[0] for seed in bucket.seeds] for bucket in buckets]
+    torch.manual_seed(plan.seed + 1)
+    words, scheduler = networks.tokenizer(), networks.scheduler()
+    text, unet = networks.text_encoder(words), networks.unet()
+    stage = Stage("unet", plan, [unet, text], plan.unet_steps, rate=1e-3)
+    rng = np.random.default_rng([plan.seed, 2, stage.step])
+    phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
+    alphas = scheduler.alphas_cumprod.to(plan.device)
+    bar, recent = stage.progress("unet"), 1.0
+    for _ in bar:
+        which, rows = _batch(buckets, plan.unet_batch, rng)
+        clean = latents[which][rows].to(plan.device).float() * vae.config.scaling_factor
+        prompts = ["" if phrasing.random() < 0.1 else caption(facts[which][row], phrasing) for row in rows]
+        tokens = words(prompts, padding="max_length", max_length=networks.TOKENS, truncation=True, return_tensors="pt").input_ids
+        times = torch.from_numpy(rng.integers(0, len(alphas), len(rows))).to(plan.device)
+        signal, level = (part.view(-1, 1, 1, 1) for part in (alphas[times].sqrt(), (1 - alphas[times]).sqrt()))
+        noise = torch.randn_like(clean)
+        noisy = (signal * clean + level * noise).contiguous(memory_format=torch.channels_last)
+        with _autocast(plan):
+            guess = unet(noisy, times, text(tokens.to(plan.device)).last_hidden_state).sample
+        loss = nn.functional.mse_loss(guess.float(), signal * noise - level * clean)
+        stage.advance(loss)
+        recent = 0.99 * recent + 0.01 * loss.item()
+        bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
+    stage.average.copy_to(stage.weights)
+    return StableDiffusionPipeline(
+        vae=vae, text_encoder=text.eval(), tokenizer=words, unet=unet.eval(), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def autoencoder_psnr(model: AutoencoderTiny, bucket: Bucket, plan: Plan, count: int = 512) -> float:
+    """Peak signal-to-noise ratio in dB over the last `count` pictures, through 8-bit output as a user sees it."""
+    pixels = _pixels(bucket.pictures[-count:], plan.device)
+    with torch.no_grad():
+        decoded = torch.cat([model.decode(model.encode(part).latents).sample.clamp(-1, 1) for part in pixels.split(32)])
+    error = ((decoded * 127.5).round() - (pixels * 127.5).round()) / 255
+    return -10 * math.log10(error.square().mean().item())
+
+
+def train(plan: Plan, folder: Path) -> None:
+    """Draw, train both stages and write the finished pipeline to `folder` at 16 bit."""
+    plan.work.mkdir(parents=True, exist_ok=True)
+    buckets = load_or_draw(plan.work, plan.seed, plan.pictures)
+    vae = train_autoencoder(plan, buckets)
+    tqdm.write(f"autoencoder: {autoencoder_psnr(vae, buckets[0], plan):.2f} dB")
+    pipeline = train_unet(plan, buckets, copy.deepcopy(vae))
+    pipeline.to(device="cpu", dtype=torch.float16)
+    pipeline.save_pretrained(folder)
