@@ -1,0 +1,1 @@
+"""Everything behind the page: requests, the queue, the library and the worker that draws."""

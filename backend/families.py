@@ -1,0 +1,130 @@
+"""The table of model families: one row says how to know a kind of model, what runs it and what it can do.
+
+Code is named as strings ("module:Name"), so that reading the table loads no tensors. To add a family, add a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backend.errors import BadRequest
+from backend.samplers import SAMPLERS
+from backend.types import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What the form starts with for this family."""
+
+    width: int = 512
+    height: int = 512
+    steps: int = 20
+    guidance: float = 7.0
+    sampler: str = "DPM++ 2M"
+    scheduler: str = "Automatic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One row."""
+
+    id: str
+    title: str
+    pipeline_names: tuple[str, ...]
+    """Values of `_class_name` in model_index.json that belong to this family."""
+    detect: Mapping[str, object]
+    """Values that must stand in component configs, as "component.key"."""
+    pipelines: Mapping[str, str]
+    """Task to the pipeline class that runs it."""
+    conditioning: str
+    """The function that turns prompts into embeddings: (pipe, request) -> Conditioning."""
+    denoiser: str = "unet"
+    """Name of the component that is called at every step; its weights give the model its hash."""
+    supports: frozenset[str] = frozenset({"negative_prompt", "guidance"})
+    samplers: tuple[str, ...] = tuple(row.name for row in SAMPLERS)
+    defaults: Defaults = field(default_factory=Defaults)
+    size_step: int = 8
+    """Width and height must be multiples of this."""
+    prompt_tokens: int = 75
+    """What the text encoder reads, without start and end marks."""
+    ratios: tuple[tuple[int, int], ...] = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
+    preview_factors: tuple[tuple[float, float, float, float], ...] = ()
+    """Four numbers for each latent channel: its part in red, green and blue of a cheap preview, -1 to 1, and an
+    unused zero; the last row is the offset. Empty: previews are decoded by the VAE itself, as it is small enough."""
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    """For what it does not support: the reason, as the form shows it."""
+
+
+_CLIP = "backend.inference.conditioning:encode_clip"
+_SD_PIPELINES = {"txt2img": "diffusers:StableDiffusionPipeline"}
+_SD_NAMES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+
+_SD_PREVIEW = (
+    (0.298, 0.207, 0.208, 0.0), (0.187, 0.286, 0.173, 0.0), (-0.158, 0.189, 0.264, 0.0), (-0.184, -0.271, -0.473, 0.0),
+    (0.0, 0.0, 0.0, 0.0),
+)  # fmt: skip
+"""Fitted by InvokeAI (Apache-2.0) to Stable Diffusion 1's latents."""
+
+_SDXL_PREVIEW = (
+    (0.4706, 0.4706, 0.4706, 0.0), (-0.4706, -0.0392, 0.0784, 0.0), (0.1961, 0.1176, -0.0392, 0.0), (-0.5490, -0.3922, -0.2745, 0.0),
+    (0.1765, 0.0980, 0.0196, 0.0),
+)  # fmt: skip
+"""From "Explaining the SDXL latent space" (T. A. Vass): (60, -60, 25, -70), ... per 127.5, offsets 150, 140, 130."""
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        id="starter", title="Atelier starter", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 160},
+        pipelines=_SD_PIPELINES, conditioning=_CLIP,
+        defaults=Defaults(width=128, height=128, steps=20, guidance=5.0),
+    ),
+    Family(
+        id="sd1", title="Stable Diffusion 1.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 768},
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, preview_factors=_SD_PREVIEW,
+        defaults=Defaults(sampler="Euler a"),
+    ),
+    Family(
+        id="sd2", title="Stable Diffusion 2.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 1024},
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, preview_factors=_SD_PREVIEW,
+        defaults=Defaults(width=768, height=768),
+    ),
+    Family(
+        id="sdxl", title="Stable Diffusion XL", pipeline_names=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
+        detect={"unet.cross_attention_dim": 2048}, pipelines={"txt2img": "diffusers:StableDiffusionXLPipeline"},
+        conditioning="backend.inference.conditioning:encode_clip_pair", preview_factors=_SDXL_PREVIEW,
+        defaults=Defaults(width=1024, height=1024, guidance=5.0, sampler="Euler a"),
+    ),
+)  # fmt: skip
+
+
+def family(identifier: str) -> Family:
+    """The row of that id. Raises KeyError for an id that no row has."""
+    return {row.id: row for row in FAMILIES}[identifier]
+
+
+def find_family(pipeline_name: str, configs: Mapping[str, Mapping[str, object]]) -> Family | None:
+    """The first row that fits a diffusers folder.
+
+    `pipeline_name` is `_class_name` of model_index.json, `configs` each component's own config.json.
+    """
+
+    def holds(row: Family) -> bool:
+        pairs = ((key.split(".", 1), value) for key, value in row.detect.items())
+        return all(configs.get(component, {}).get(name) == value for (component, name), value in pairs)
+
+    return next((row for row in FAMILIES if pipeline_name in row.pipeline_names and holds(row)), None)
+
+
+def check(request: Request, row: Family) -> None:
+    """Raise BadRequest with a sentence for each value of the request that this family cannot use."""
+    wrong: dict[str, str] = {}
+    if request.sampler not in row.samplers:
+        wrong["sampler"] = f"{row.title} cannot use {request.sampler}. It can use: {', '.join(row.samplers)}."
+    for name in ("width", "height"):
+        pixels = getattr(request, name)
+        if pixels % row.size_step:
+            wrong[name] = f"{row.title} needs sizes in multiples of {row.size_step}; {pixels} is not."
+    if request.negative_prompt and "negative_prompt" not in row.supports:
+        wrong["negative_prompt"] = row.why_not.get("negative_prompt", f"{row.title} takes no negative prompt. Please empty it.")
+    if wrong:
+        raise BadRequest(wrong)

@@ -1,0 +1,120 @@
+"""A1111's text of a picture's parameters: writing it, and reading it back more strictly than A1111 does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backend.samplers import find_sampler, resolve_schedule
+from backend.types import Request
+
+KNOWN_KEYS = frozenset(
+    {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model", "VAE", "Version", "Denoising strength", "Clip skip"}
+)
+"""A last line counts as parameters only where it has "Steps" and one more of these."""
+
+_KEY = re.compile(r"\s*([A-Za-z0-9_][\w \-/]*):\s*")
+_CLOSING = {"{": "}", "[": "]"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What an infotext says."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Key to value as text, in the order written; quoted values are unquoted."""
+
+
+def write(request: Request, *, seed: int, model_hash: str, version: str, notes: Mapping[str, str] | None = None) -> str:
+    """The infotext of one picture of this request. `notes` are further keys, put before the version."""
+    schedule = resolve_schedule(find_sampler(request.sampler), request.scheduler)
+    values: dict[str, object] = {
+        "Steps": request.steps,
+        "Sampler": request.sampler,
+        "Schedule type": schedule.name,
+        "CFG scale": f"{request.guidance:g}",
+        "Seed": seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model hash": model_hash or None,
+        "Model": request.model,
+        "RNG": "CPU",
+        **(notes or {}),
+        "Version": version,
+    }
+    line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in values.items() if value is not None)
+    negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
+    return f"{request.prompt}{negative}\n{line}"
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+
+
+def read(text: str) -> Parameters:
+    """What the text says. Text that has no parameters line comes back as a prompt; nothing raises."""
+    lines = text.strip().split("\n")
+    values = _values(lines[-1])
+    if "Steps" in values and len(KNOWN_KEYS & values.keys()) >= 2:
+        lines = lines[:-1]
+    else:
+        values = {}
+    start = next((number for number, line in enumerate(lines) if line.startswith("Negative prompt:")), len(lines))
+    prompt = "\n".join(lines[:start])
+    negative = "\n".join(lines[start:]).removeprefix("Negative prompt:")
+    return Parameters(prompt.strip(), negative.strip(), values)
+
+
+def _values(line: str) -> dict[str, str]:
+    """The "key: value" pairs of a line; a value may be quoted, or hold balanced braces or brackets."""
+    values: dict[str, str] = {}
+    place = 0
+    while match := _KEY.match(line, place):
+        value, place = _value(line, match.end())
+        values.setdefault(match.group(1).strip(), value)
+        if place >= len(line) or line[place] != ",":
+            break
+        place += 1
+    return values
+
+
+def _value(line: str, start: int) -> tuple[str, int]:
+    """The value that begins at `start`, and the place after it."""
+    if start < len(line) and line[start] == '"':
+        try:
+            value, end = json.JSONDecoder().raw_decode(line, start)
+            return str(value), end
+        except json.JSONDecodeError:
+            pass
+    if start < len(line) and line[start] in _CLOSING:
+        end = _balanced(line, start)
+        if end:
+            return line[start:end], end
+    end = line.find(",", start)
+    end = len(line) if end < 0 else end
+    return line[start:end].strip(), end
+
+
+def _balanced(line: str, start: int) -> int:
+    """The place after the bracket that closes the one at `start`; 0 where none does. Brackets in strings do not count."""
+    waiting: list[str] = []
+    in_string = False
+    place = start
+    while place < len(line):
+        letter = line[place]
+        if in_string:
+            place += letter == "\\"
+            in_string = letter != '"'
+        elif letter == '"':
+            in_string = True
+        elif letter in _CLOSING:
+            waiting.append(_CLOSING[letter])
+        elif waiting and letter == waiting[-1]:
+            waiting.pop()
+            if not waiting:
+                return place + 1
+        place += 1
+    return 0

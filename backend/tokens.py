@@ -1,0 +1,80 @@
+"""Counting a prompt's tokens with no tensors, and finding the words that a teaching model has never seen."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from backend.library import Model
+
+_CLIP_WORDS = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+"""How CLIP cuts text into words before byte-pair encoding."""
+
+_SPECIAL = re.compile(r"<\|startoftext\|>|<\|endoftext\|>")
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a prompt comes to for one model."""
+
+    count: int
+    limit: int
+    unknown: tuple[str, ...] = ()
+    """Words that are not in the model's word list, in order; empty for models that have none."""
+
+
+class TokenCounter:
+    """Keeps the tokenizers that were used; they are small and never change."""
+
+    def __init__(self) -> None:
+        self._tokenizers: dict[Path, Tokenizer | None] = {}
+        self._lock = threading.Lock()
+
+    def count(self, model: Model, text: str) -> Count:
+        tokenizer = self._tokenizer(model.path / "tokenizer")
+        ids = tokenizer.encode(_SPECIAL.sub(" ", text), add_special_tokens=False).ids if tokenizer else []
+        return Count(len(ids), model.family.prompt_tokens, unknown_words(model, text))
+
+    def _tokenizer(self, folder: Path) -> Tokenizer | None:
+        with self._lock:
+            if folder not in self._tokenizers:
+                self._tokenizers[folder] = _load(folder)
+            return self._tokenizers[folder]
+
+
+def unknown_words(model: Model, text: str) -> tuple[str, ...]:
+    """Words of the text that the model's list lacks, each once. Single letters and numbers are left alone."""
+    known = set(model.words)
+    words = re.findall(r"[^\W\d_]{2,}", text.lower())
+    return tuple(dict.fromkeys(word for word in words if known and word not in known))
+
+
+def _load(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a folder, from tokenizer.json or from CLIP's vocab.json and merges.txt; None where there is neither."""
+    try:
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            return tokenizer
+        vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
+        lines = (folder / "merges.txt").read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    pairs = [line.split() for line in lines if not line.startswith("#version")]
+    merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(_CLIP_WORDS, behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer

@@ -1,0 +1,3 @@
+"""Atelier's version, as written into pictures."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""Atelier's tests, one file for each module."""
