@@ -1,0 +1,1 @@
+"""The routes that programs and the page use."""

@@ -1,0 +1,1 @@
+"""What needs tensors. Imported only inside the worker process."""
