@@ -17,7 +17,7 @@ from backend.families import check
 from backend.jobs import Job
 from backend.library import Library
 from backend.settings import Settings
-from backend.types import Cancel, Event, Failed, Progress, Request, Result, Work, WorkerState
+from backend.types import Cancel, Event, Failed, Progress, Request, Work, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -208,21 +208,25 @@ class Engine:
         if self._stopping or self._process is None:
             return
         self._process.join(10)
-        reason = _reason(self._process.exitcode)
+        told = self._worker.sentence if self._worker.state == "broken" else ""
+        reason = told or _reason(self._process.exitcode)
         was_ready = self._worker.state in ("ready", "busy")
-        self._failed_starts = 0 if was_ready else self._failed_starts + 1
+        self._failed_starts = 0 if was_ready else START_TRIES if told else self._failed_starts + 1
         with self._lock:
             job, self._running, self._pipe = self._running, None, None
             self._worker = self._worker.model_copy(update={"state": "restarting", "sentence": reason, "model": ""})
         log.warning("worker: %s", reason)
         if job:
-            job.finish(Failed.from_error(job.id, WorkerDied(f"{reason} This job is lost, the next ones go on. Try it again, perhaps with a smaller picture.")))
+            job.finish(
+                Failed.from_error(
+                    job.id, WorkerDied(f"{reason} This job is lost, the next ones go on. Try it again, perhaps with a smaller picture.")
+                )
+            )
         if self._failed_starts >= START_TRIES:
-            self._give_up(reason)
+            self._give_up(told or f"The worker does not start: {reason} The terminal that Atelier runs in says more.")
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, sentence: str) -> None:
         """After several failed starts: fail what waits, then try again only when somebody submits a job."""
-        sentence = f"The worker does not start: {reason} The terminal that Atelier runs in says more."
         self._worker = self._worker.model_copy(update={"state": "broken", "sentence": sentence})
         with self._lock:
             waiting = list(self._queue)
@@ -250,5 +254,9 @@ def _reason(exit_code: int | None) -> str:
 async def ended(job: Job) -> None:
     """Wait for a job's end without holding a thread."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
-    job.when_ended(lambda: loop.call_soon_threadsafe(done.set))
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(done.set)
+
+    job.when_ended(tell)
     await done.wait()

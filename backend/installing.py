@@ -15,9 +15,11 @@ from backend.errors import StartFailed
 
 SCRATCH = "atelier-setup-files"
 
+DISK_FULL = "The disk is full: make about 10 GB of room and start again."
+
 # What pip writes, and what a person can do about it. The first that fits wins.
 _PIP_REASONS = [
-    (("No space left", "Errno 28", "not enough space"), "The disk is full: make about 10 GB of room and start again."),
+    (("No space left", "Errno 28", "not enough space"), DISK_FULL),
     (
         ("NewConnectionError", "NameResolutionError", "name resolution", "getaddrinfo failed", "unreachable", "Connection refused", "ConnectTimeout"),
         "The packages cannot be fetched, because there is no connection: see to the network or the proxy and start again.",
@@ -53,6 +55,8 @@ def make_venv(venv: Path, keep: set[str]) -> None:
     outer = getattr(sys, "_base_executable", None) or sys.executable  # this interpreter may be the one in `venv`
     run = subprocess.run([outer, "-m", "venv", str(venv)], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
     if run.returncode:
+        if shutil.disk_usage(venv).free < 100 * 2**20:  # pip alone takes 15 MB, and an overfull disk reads as some bytes free
+            raise StartFailed(DISK_FULL)
         raise StartFailed(f"The environment {venv} cannot be made: {_last_line(run.stderr + run.stdout)}")
 
 

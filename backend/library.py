@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Model:
     problem: str = ""
     """One sentence that says why it cannot be used; empty where it can."""
     size_bytes: int = 0
-    defaults: Defaults = Defaults()
+    defaults: Defaults = field(default_factory=Defaults)
     words: tuple[str, ...] = ()
     """The words that a teaching model knows; empty for models that read any."""
 
@@ -163,7 +163,11 @@ def _check_weights(folder: Path) -> int:
     files = weight_files(folder)
     if not files:
         other = next(folder.glob("*.bin"), None)
-        why = "it comes as a .bin file, which can run code; convert it to safetensors." if other else "its weights are missing. Copy the whole folder again."
+        why = (
+            "it comes as a .bin file, which can run code; convert it to safetensors."
+            if other
+            else "its weights are missing. Copy the whole folder again."
+        )
         raise _Damage(f"Its part “{folder.name}” cannot be loaded: {why}")
     for file in files:
         _check_safetensors(file)

@@ -13,7 +13,7 @@ from backend.errors import StartFailed
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  (installed where Python is older)
 
 ROOT = Path(__file__).resolve().parent.parent
 

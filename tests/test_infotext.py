@@ -11,7 +11,9 @@ from backend.types import make_request
 @pytest.mark.parametrize("prompt", ["a cat", "", "line one\nline two", "ratio: 3:4, lens: 50mm, mood: dark", "ünïcode “quotes” 猫", "a, b: c"])
 @pytest.mark.parametrize("negative", ["", "blurry, bad", "two\nlines"])
 def test_round_trip(prompt: str, negative: str) -> None:
-    request = make_request(prompt=prompt, negative_prompt=negative, model="my, model: v2", width=512, height=768, steps=33, guidance=6.5, sampler="DPM2 a")
+    request = make_request(
+        prompt=prompt, negative_prompt=negative, model="my, model: v2", width=512, height=768, steps=33, guidance=6.5, sampler="DPM2 a"
+    )
     read = infotext.read(infotext.write(request, seed=77, model_hash="6ce0161689", version="atelier 0.1"))
     assert (read.prompt, read.negative_prompt) == (prompt, negative)
     assert read.values == {
@@ -25,7 +27,9 @@ def test_written_as_a1111_writes_it() -> None:
     text = infotext.write(request, seed=1057871485, model_hash="7460a6fa", version="atelier 0.1")
     assert text.splitlines()[0] == "wood table top"
     assert text.splitlines()[1] == "Negative prompt: ugly"
-    assert text.splitlines()[2].startswith("Steps: 25, Sampler: Euler a, Schedule type: Uniform, CFG scale: 7, Seed: 1057871485, Size: 512x512, Model hash: 7460a6fa")
+    assert text.splitlines()[2].startswith(
+        "Steps: 25, Sampler: Euler a, Schedule type: Uniform, CFG scale: 7, Seed: 1057871485, Size: 512x512, Model hash: 7460a6fa"
+    )
 
 
 def test_a_prompt_that_looks_like_parameters_stays_a_prompt() -> None:

@@ -27,7 +27,7 @@ def test_every_sampler_of_a1111_is_there_or_named_as_missing() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in SAMPLERS if row.name in A1111], ids=lambda row: row.name)
-def test_alias_and_automatic_are_a1111s(row) -> None:  # noqa: ANN001
+def test_alias_and_automatic_are_a1111s(row) -> None:
     alias, automatic = A1111[row.name]
     assert find_sampler(alias) is row
     assert resolve_schedule(row, "Automatic").name == automatic
@@ -39,7 +39,7 @@ def test_order_is_a1111s() -> None:
 
 
 @pytest.mark.parametrize("row", SCHEDULES, ids=lambda row: row.name)
-def test_schedules_are_found_by_label_and_api_name(row) -> None:  # noqa: ANN001
+def test_schedules_are_found_by_label_and_api_name(row) -> None:
     assert find_schedule(row.name) is row
     assert find_schedule(A1111_SCHEDULES[row.name]) is row
     assert find_schedule(row.api_name.upper()) is row

@@ -153,7 +153,9 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
 
     @routes.get("/samplers")
     async def samplers() -> list[dict[str, Any]]:
-        return [{"name": row.name, "aliases": list(row.aliases), "options": {"scheduler": row.automatic.lower().replace(" ", "_")}} for row in SAMPLERS]
+        return [
+            {"name": row.name, "aliases": list(row.aliases), "options": {"scheduler": row.automatic.lower().replace(" ", "_")}} for row in SAMPLERS
+        ]
 
     @routes.get("/schedulers")
     async def schedulers() -> list[dict[str, Any]]:
@@ -201,5 +203,6 @@ def _info(job: Snapshot) -> dict[str, Any]:
         "seed_resize_from_h": -1, "denoising_strength": None, "extra_generation_params": {"Schedule type": request.scheduler},
         "index_of_first_image": 0, "infotexts": [picture.infotext for picture in pictures], "styles": [],
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(job.created)), "clip_skip": 1,
-        "is_using_inpainting_conditioning": False, "version": f"atelier {VERSION}", "notes": list(job.result.notes) if job.result else [],
+        "is_using_inpainting_conditioning": False, "version": f"atelier {VERSION}",
+        "notes": list(job.result.notes) if job.result else [], "seconds": job.result.seconds if job.result else {},
     }  # fmt: skip

@@ -79,14 +79,18 @@ class ModelCache:
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
             log.exception("loading %s", model.name)
-            raise DamagedModel(f"The model “{model.name}” could not be loaded: {_first_line(error)}. Copy its folder again or choose another model.") from error
+            raise DamagedModel(
+                f"The model “{model.name}” could not be loaded: {_first_line(error)}. Copy its folder again or choose another model."
+            ) from error
         check()
         components = dict(pipe.components)
         for part in components.values():
             if hasattr(part, "parameters"):
                 part.to(self._device.torch_device).requires_grad_(False).eval()
                 check()
-        size = sum(weight.numel() * weight.element_size() for part in components.values() if hasattr(part, "parameters") for weight in part.parameters())
+        size = sum(
+            weight.numel() * weight.element_size() for part in components.values() if hasattr(part, "parameters") for weight in part.parameters()
+        )
         log.info("loaded %s, %.1f MB", model.name, size / 1e6)
         return Loaded(model, {**components, **extra}, size)
 

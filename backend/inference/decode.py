@@ -24,7 +24,9 @@ def decode(vae: Any, latents: Tensor) -> Image.Image:
     more at 32 bit where the result is not finite.
     """
     if not torch.isfinite(latents).all():
-        raise NotFinite("The model produced values that are not numbers, so there is no picture. Try another sampler, fewer steps or a lower CFG scale.")
+        raise NotFinite(
+            "The model produced values that are not numbers, so there is no picture. Try another sampler, fewer steps or a lower CFG scale."
+        )
     narrow = vae.dtype != torch.float32
     if not (narrow and vae.config.get("force_upcast")):
         pixels = _pixels(vae, latents)

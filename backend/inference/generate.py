@@ -133,7 +133,12 @@ def denoise(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditioning
     pipe = loaded.pipeline("txt2img", scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    shape = (1, loaded.components[row.denoiser].config["in_channels"], request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
+    shape = (
+        1,
+        loaded.components[row.denoiser].config["in_channels"],
+        request.height // pipe.vae_scale_factor,
+        request.width // pipe.vae_scale_factor,
+    )
     noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators])
     settings = studio.settings.generation
     previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
@@ -141,7 +146,7 @@ def denoise(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditioning
 
     with samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
 
-        def after_step(pipe: Any, index: int, timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             run.check()
             part = (index + 1) / max(pipe.num_timesteps, 1)
             done = (len(run.pictures) + part * len(seeds)) / request.image_count

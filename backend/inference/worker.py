@@ -9,9 +9,9 @@ import signal
 import threading
 from multiprocessing.connection import Connection
 
-import diffusers
 import torch
 import transformers
+from diffusers.utils import logging as diffusers_logging
 from pydantic import BaseModel, TypeAdapter
 from tqdm import tqdm
 
@@ -72,8 +72,8 @@ def run(pipe: Connection, settings: Settings) -> None:
     """The life of the worker process; ends when the server does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the server's to handle
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s worker: %(message)s")
-    diffusers.logging.set_verbosity_error()
-    diffusers.logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     tqdm.set_lock(threading.RLock())  # its own default is a semaphore between processes, which a killed worker would leave behind
@@ -116,7 +116,7 @@ def _outcome(work: Work, studio: Studio, mailbox: Mailbox) -> Result | Failed:
         return Failed.from_error(work.job, stop.error, stop.pictures, stop.request)
     except AtelierError as error:
         return Failed.from_error(work.job, error)
-    except Exception as error:  # the worker loop: one job's fault must not end the next one's
+    except Exception as error:  # noqa: BLE001  (the worker loop: one job's fault must not end the next one's)
         return Failed.from_error(work.job, _plain(error, studio))
 
 
@@ -128,7 +128,9 @@ def _plain(error: Exception, studio: Studio) -> AtelierError:
         return OutOfMemory("The picture needs more memory than is free. Make it smaller, draw fewer images in one batch, or close other programs.")
     log.error("a fault in Atelier", exc_info=error)
     first = (text.strip().splitlines() or [""])[0][:200]
-    return Unexpected(f"Something went wrong inside Atelier ({type(error).__name__}: {first}). The terminal has the details; the next job is not affected.")
+    return Unexpected(
+        f"Something went wrong inside Atelier ({type(error).__name__}: {first}). The terminal has the details; the next job is not affected."
+    )
 
 
 def _state(studio: Studio) -> WorkerState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tools.starter.facts import COLOURS, Facts, SceneFacts, ShapeFacts
+from tools.starter.facts import COLOURS, SHAPES, Facts, SceneFacts, ShapeFacts
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "circle", "disc", "ball"),
@@ -44,8 +44,21 @@ TIME_WORDS = {
 }
 OPENINGS = ("a picture of", "a painting of", "a poster of", "an illustration of", "a drawing of", "a photo of", "flat art of")
 QUALITIES = (
-    "masterpiece", "best quality", "highly detailed", "beautiful", "minimalist", "flat colours", "poster art",
-    "sharp focus", "simple", "vector art", "4k", "detailed", "golden light", "calm", "wide view",
+    "masterpiece",
+    "best quality",
+    "highly detailed",
+    "beautiful",
+    "minimalist",
+    "flat colours",
+    "poster art",
+    "sharp focus",
+    "simple",
+    "vector art",
+    "4k",
+    "detailed",
+    "golden light",
+    "calm",
+    "wide view",
 )
 PLAIN_GROUNDS = ("background", "background", "ground", "backdrop")
 
@@ -99,8 +112,13 @@ def _scene_caption(facts: SceneFacts, rng: random.Random) -> str:
     if facts.time == "day" and rng.random() < 0.4:
         when = ""
     if thing:
-        joint = {"balloon": ("over", "above"), "sailboat": ("on", "at"), "house": ("by", "in", "near", "in front of"),
-                 "pine tree": ("by", "in", "near", "in front of"), "lighthouse": ("by", "at", "near")}[facts.thing]
+        joint = {
+            "balloon": ("over", "above"),
+            "sailboat": ("on", "at"),
+            "house": ("by", "in", "near", "in front of"),
+            "pine tree": ("by", "in", "near", "in front of"),
+            "lighthouse": ("by", "at", "near"),
+        }[facts.thing]
         text = f"{_with_article(thing)}{' ' + side if side else ''} {rng.choice(joint)} {land}"
     else:
         text = land
@@ -132,8 +150,10 @@ def caption(facts: Facts, rng: random.Random) -> str:
 
 def vocabulary() -> list[str]:
     """Every word that captions are made of, sorted: the words the model knows."""
-    small_words = "a an the on in at of by with and over near above front middle center left right top bottom during under early morning stars starry sky"
-    texts = [small_words, *COLOURS, *SYNONYMS, *OPENINGS, *QUALITIES, *PLAIN_GROUNDS, "sun moon clouds"]
+    small_words = (
+        "a an the on in at of by with and over near above front middle center left right top bottom during under early morning stars starry sky"
+    )
+    texts = [small_words, *COLOURS, *SHAPES, *SYNONYMS, *OPENINGS, *QUALITIES, *PLAIN_GROUNDS, "sun moon clouds"]
     for phrases in (*SYNONYMS.values(), *TIME_PHRASES.values(), *TIME_WORDS.values()):
         texts.extend(phrases)
     return sorted({word for text in texts for word in text.split() if word.isalpha()})

@@ -1,5 +1,8 @@
 """The starter model's networks, tokenizer and scheduler: small, and of Stable Diffusion's own classes."""
 
+# diffusers and transformers annotate their arguments more narrowly than they take them.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections import Counter

@@ -59,7 +59,10 @@ def shape_outline(shape: str, cx: float, cy: float, half: float) -> list[list[Po
     def around(count: int, radius: float, start: float = -math.pi / 2, every: float = 1.0) -> list[Point]:
         turn = 2 * math.pi / count
         return [
-            (cx + radius * (every if i % 2 else 1.0) * math.cos(start + i * turn), cy + radius * (every if i % 2 else 1.0) * math.sin(start + i * turn))
+            (
+                cx + radius * (every if i % 2 else 1.0) * math.cos(start + i * turn),
+                cy + radius * (every if i % 2 else 1.0) * math.sin(start + i * turn),
+            )
             for i in range(count)
         ]
 
@@ -78,14 +81,32 @@ def shape_outline(shape: str, cx: float, cy: float, half: float) -> list[list[Po
         return [around(10, half * 1.1, every=0.42)]
     if shape == "cross":
         arm = half * 0.34
-        corners = [(-arm, -half), (arm, -half), (arm, -arm), (half, -arm), (half, arm), (arm, arm),
-                   (arm, half), (-arm, half), (-arm, arm), (-half, arm), (-half, -arm), (-arm, -arm)]
+        corners = [
+            (-arm, -half),
+            (arm, -half),
+            (arm, -arm),
+            (half, -arm),
+            (half, arm),
+            (arm, arm),
+            (arm, half),
+            (-arm, half),
+            (-arm, arm),
+            (-half, arm),
+            (-half, -arm),
+            (-arm, -arm),
+        ]
         return [[(cx + x, cy + y) for x, y in corners]]
     if shape == "heart":  # the well-known curve x = 16 sin^3 t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t
         steps = [2 * math.pi * i / 80 for i in range(80)]
-        return [[(cx + half / 16.5 * 16 * math.sin(t) ** 3,
-                  cy - half / 16.5 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) - half * 0.08)
-                 for t in steps]]
+        return [
+            [
+                (
+                    cx + half / 16.5 * 16 * math.sin(t) ** 3,
+                    cy - half / 16.5 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) - half * 0.08,
+                )
+                for t in steps
+            ]
+        ]
     raise ValueError(f"no such shape: {shape}")
 
 
@@ -115,7 +136,9 @@ def _ridge(width: int, base: float, swing: float, waves: float, rng: random.Rand
     ]
 
 
-def _peaks(pen: ImageDraw.ImageDraw, width: int, height: int, base: float, high: float, fill: Colour, snow: Colour | None, rng: random.Random) -> None:
+def _peaks(
+    pen: ImageDraw.ImageDraw, width: int, height: int, base: float, high: float, fill: Colour, snow: Colour | None, rng: random.Random
+) -> None:
     x = -width * rng.uniform(0.1, 0.3)
     while x < width * 1.1:
         wide, tall = min(width, height) * rng.uniform(0.42, 0.66), high * rng.uniform(0.72, 1.08)
@@ -125,8 +148,17 @@ def _peaks(pen: ImageDraw.ImageDraw, width: int, height: int, base: float, high:
         if snow:
             left, right = 0.36 * (top_x - x), 0.36 * (x + wide - top_x)
             low = top_y + 0.36 * tall
-            pen.polygon([(top_x - left, low), (top_x, top_y), (top_x + right, low), (top_x + right * 0.3, low - tall * 0.09),
-                         (top_x, low + tall * 0.03), (top_x - left * 0.4, low - tall * 0.08)], fill=snow)
+            pen.polygon(
+                [
+                    (top_x - left, low),
+                    (top_x, top_y),
+                    (top_x + right, low),
+                    (top_x + right * 0.3, low - tall * 0.09),
+                    (top_x, low + tall * 0.03),
+                    (top_x - left * 0.4, low - tall * 0.08),
+                ],
+                fill=snow,
+            )
         x += wide * rng.uniform(0.5, 0.72)
 
 
@@ -217,7 +249,9 @@ def _draw_thing(pen: ImageDraw.ImageDraw, facts: SceneFacts, width: int, height:
     tone = (light[0], light[1], light[2])
     colour = _times(_near(COLOURS.get(facts.thing_colour, (0, 0, 0)), rng), tone)
     if facts.thing == "house":
-        pen.polygon([(cx - size * 1.3, base - size * 1.1), (cx, base - size * 2.05), (cx + size * 1.3, base - size * 1.1)], fill=_times((96, 54, 44), tone))
+        pen.polygon(
+            [(cx - size * 1.3, base - size * 1.1), (cx, base - size * 2.05), (cx + size * 1.3, base - size * 1.1)], fill=_times((96, 54, 44), tone)
+        )
         pen.rectangle([cx - size, base - size * 1.12, cx + size, base], fill=colour)
         pen.rectangle([cx - size * 0.22, base - size * 0.66, cx + size * 0.22, base], fill=_times((62, 42, 34), tone))
         for side in (-1, 1):
@@ -227,11 +261,22 @@ def _draw_thing(pen: ImageDraw.ImageDraw, facts: SceneFacts, width: int, height:
         _pine(pen, cx, base, short * rng.uniform(0.40, 0.50), _times((28, 104, 58), tone), _times((96, 62, 40), tone))
     elif facts.thing == "sailboat":
         base = height * rng.uniform(0.78, 0.86)
-        pen.polygon([(cx - size, base - size * 0.4), (cx + size, base - size * 0.4), (cx + size * 0.6, base), (cx - size * 0.6, base)], fill=_times((116, 72, 46), tone))
-        pen.polygon([(cx + size * 0.06, base - size * 2.3), (cx + size * 0.06, base - size * 0.52), (cx + size * 1.0, base - size * 0.52)], fill=colour)
-        pen.polygon([(cx - size * 0.06, base - size * 2.1), (cx - size * 0.06, base - size * 0.52), (cx - size * 0.8, base - size * 0.52)], fill=_shade(colour, 0.9))
+        pen.polygon(
+            [(cx - size, base - size * 0.4), (cx + size, base - size * 0.4), (cx + size * 0.6, base), (cx - size * 0.6, base)],
+            fill=_times((116, 72, 46), tone),
+        )
+        pen.polygon(
+            [(cx + size * 0.06, base - size * 2.3), (cx + size * 0.06, base - size * 0.52), (cx + size * 1.0, base - size * 0.52)], fill=colour
+        )
+        pen.polygon(
+            [(cx - size * 0.06, base - size * 2.1), (cx - size * 0.06, base - size * 0.52), (cx - size * 0.8, base - size * 0.52)],
+            fill=_shade(colour, 0.9),
+        )
     elif facts.thing == "lighthouse":
-        pen.polygon([(cx - size * 1.9, height), (cx - size * 1.2, base - size * 0.2), (cx + size * 1.2, base - size * 0.2), (cx + size * 1.9, height)], fill=_times((84, 80, 84), tone))
+        pen.polygon(
+            [(cx - size * 1.9, height), (cx - size * 1.2, base - size * 0.2), (cx + size * 1.2, base - size * 0.2), (cx + size * 1.9, height)],
+            fill=_times((84, 80, 84), tone),
+        )
         foot, tall = base - size * 0.15, short * rng.uniform(0.42, 0.5)
         for stripe in range(5):
             lower, upper = foot - tall * stripe / 5, foot - tall * (stripe + 1) / 5
@@ -240,10 +285,20 @@ def _draw_thing(pen: ImageDraw.ImageDraw, facts: SceneFacts, width: int, height:
             pen.polygon([(cx - wide, lower), (cx + wide, lower), (cx + narrow, upper), (cx - narrow, upper)], fill=fill)
         top = foot - tall
         pen.rectangle([cx - size * 0.3, top - size * 0.42, cx + size * 0.3, top], fill=(255, 232, 130))
-        pen.polygon([(cx - size * 0.42, top - size * 0.42), (cx, top - size * 0.85), (cx + size * 0.42, top - size * 0.42)], fill=_times((60, 50, 56), tone))
+        pen.polygon(
+            [(cx - size * 0.42, top - size * 0.42), (cx, top - size * 0.85), (cx + size * 0.42, top - size * 0.42)], fill=_times((60, 50, 56), tone)
+        )
     elif facts.thing == "balloon":
         cy, radius = height * rng.uniform(0.3, 0.4), short * rng.uniform(0.125, 0.155)
-        pen.polygon([(cx - radius * 0.88, cy + radius * 0.45), (cx + radius * 0.88, cy + radius * 0.45), (cx + radius * 0.2, cy + radius * 1.5), (cx - radius * 0.2, cy + radius * 1.5)], fill=_shade(colour, 0.9))
+        pen.polygon(
+            [
+                (cx - radius * 0.88, cy + radius * 0.45),
+                (cx + radius * 0.88, cy + radius * 0.45),
+                (cx + radius * 0.2, cy + radius * 1.5),
+                (cx - radius * 0.2, cy + radius * 1.5),
+            ],
+            fill=_shade(colour, 0.9),
+        )
         pen.ellipse([cx - radius, cy - radius, cx + radius, cy + radius], fill=colour)
         pen.ellipse([cx - radius * 0.42, cy - radius, cx + radius * 0.42, cy + radius], fill=_shade(colour, 1.18))
         pen.rectangle([cx - radius * 0.26, cy + radius * 1.6, cx + radius * 0.26, cy + radius * 1.95], fill=_times((112, 74, 46), tone))

@@ -1,5 +1,8 @@
 """Train the autoencoder, then UNet with text encoder on its latents; each stage resumes from its last checkpoint."""
 
+# diffusers and transformers annotate their arguments more narrowly than they take them.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import copy
@@ -33,6 +36,7 @@ class Plan:
     pictures: int = 30_000
     autoencoder_steps: int = 5_000
     autoencoder_batch: int = 16
+    decoder_steps: int = 3_000
     unet_steps: int = 5_000
     unet_batch: int = 48
     device: str = "cpu"
@@ -72,7 +76,12 @@ class Stage:
 
     def save(self) -> None:
         self.saved_at = time.monotonic()
-        state = {"modules": self.modules.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average.state_dict(), "step": self.step}
+        state = {
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+            "step": self.step,
+        }
         torch.save(state, self.path.with_suffix(".part"))
         self.path.with_suffix(".part").replace(self.path)
 
@@ -118,6 +127,38 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     return model.eval().requires_grad_(False)
 
 
+def train_decoder(plan: Plan, buckets: list[Bucket], model: AutoencoderTiny) -> AutoencoderTiny:
+    """The decoder alone goes on, from the finished autoencoder: latents stay what they are, pictures get sharper."""
+    torch.manual_seed(plan.seed + 2)
+    decoder = model.decoder.requires_grad_(True).train()
+    stage = Stage("decoder", plan, [decoder], plan.decoder_steps, rate=1e-3)
+    rng = np.random.default_rng([plan.seed, 3, stage.step])
+    bar = stage.progress("decoder")
+    for _ in bar:
+        which, rows = _batch(buckets, plan.autoencoder_batch, rng)
+        pixels = _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
+        with _autocast(plan):
+            with torch.no_grad():
+                latents = model.encoder(pixels)
+            error = (decoder(latents).float() - pixels) / 2
+        squared = error.square().mean()
+        stage.advance(squared + 0.02 * error.abs().mean())
+        bar.set_postfix(psnr=f"{-10 * math.log10(squared.item()):.1f} dB", refresh=False)
+    stage.average.copy_to(stage.weights)
+    model.decoder.eval().requires_grad_(False)
+    return model
+
+
+def encoded(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
+    """`encode`, kept on the disk for a run that resumes."""
+    height, width = bucket.pictures.shape[1:3]
+    path = plan.work / f"latents-{plan.seed}-{width}x{height}-{len(bucket.seeds)}-{plan.autoencoder_steps}.pt"
+    if not path.exists():
+        torch.save(encode(model, bucket, plan), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+    return torch.load(path, weights_only=True)
+
+
 @torch.no_grad()
 def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
     """Latents of every picture of the bucket, float16, N x 8 x h x w."""
@@ -129,7 +170,7 @@ def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
 
 def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> StableDiffusionPipeline:
     """v-prediction with every tenth caption empty; captions are phrased anew each time."""
-    latents = [encode(vae, bucket, plan) for bucket in buckets]
+    latents = [encoded(vae, bucket, plan) for bucket in buckets]
     vae.register_to_config(scaling_factor=round(1 / torch.cat([part.flatten()[::7] for part in latents]).float().std().item(), 4))
     facts = [[training_facts(seed)[0] for seed in bucket.seeds] for bucket in buckets]
     torch.manual_seed(plan.seed + 1)
@@ -175,7 +216,7 @@ def train(plan: Plan, folder: Path) -> None:
     """Draw, train both stages and write the finished pipeline to `folder` at 16 bit."""
     plan.work.mkdir(parents=True, exist_ok=True)
     buckets = load_or_draw(plan.work, plan.seed, plan.pictures)
-    vae = train_autoencoder(plan, buckets)
+    vae = train_decoder(plan, buckets, train_autoencoder(plan, buckets))
     tqdm.write(f"autoencoder: {autoencoder_psnr(vae, buckets[0], plan):.2f} dB")
     pipeline = train_unet(plan, buckets, copy.deepcopy(vae))
     pipeline.to(device="cpu", dtype=torch.float16)
