@@ -7,6 +7,7 @@ if sys.version_info < (3, 10):  # in words that any Python 3 can read
 
 import os
 import socket
+import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,11 @@ def bind(host: str, port: int, *, exactly: bool) -> socket.socket:
     raise StartFailed(f"Ports {port} to {port + PORTS_TRIED - 1} are all in use. Choose one with --port.")
 
 
+def has_screen() -> bool:
+    """Whether a browser with windows can open; without one, Python would start a text browser in this terminal."""
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def build(settings: "object") -> "tuple[FastAPI, Engine]":
     """The app with all its routes, and the engine behind it, not started yet."""
     from backend.api.app import create
@@ -82,8 +88,8 @@ def serve(chosen: flags.Flags) -> None:
         print(f"Port {port} is in use, so this Atelier answers on {taken}.")
     address = f"http://{settings.server.host}:{taken}"
     print(f"Atelier: {address}   (Ctrl+C ends it)", flush=True)
-    if chosen.browser:
-        webbrowser.open(address)
+    if chosen.browser and has_screen():
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
     import logging
 

@@ -202,7 +202,7 @@ def evaluate(folder: Path, plan: Plan) -> dict[str, Any]:
     Returns what scores.json holds. Takes some minutes on two CPU cores.
     """
     recogniser, prompts = Recogniser(), held_out_prompts(PROMPTS)
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).to(plan.device)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32).to(plan.device)
     pictures = generate(pipeline, prompts)
     judged = [judge(prompt, picture, recogniser) for prompt, picture in zip(prompts, pictures, strict=True)]
     scores = {
