@@ -132,3 +132,8 @@ def test_the_result_tells_what_was_run(engine: Engine) -> None:
 def test_a_prompt_longer_than_the_model_reads_is_said(engine: Engine) -> None:
     result = draw(engine, starter_request("red " * 90, steps=2))
     assert result.notes == ("The prompt has 90 tokens and this model reads the first 75; the rest had no effect.",)
+
+
+def test_words_it_never_learned_are_named(engine: Engine) -> None:
+    result = draw(engine, starter_request("a red zebra on a blue background", steps=2))
+    assert result.notes == ("Starter never learned “zebra”. It did its best with the words it knows.",)

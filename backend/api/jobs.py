@@ -50,7 +50,7 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
     async def preview(job_id: str) -> Response:
         data = known(job_id).preview
         if data is None:
-            raise HTTPException(404, "There is no preview now.")
+            return Response(status_code=204)  # the job has ended since the page asked
         return Response(data, media_type="image/jpeg", headers=NOT_STORED)
 
     @routes.get("/job/{job_id}/image/{index}.png")
@@ -80,7 +80,7 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
     async def tokens(question: TokenQuestion) -> dict[str, Any]:
         model = next((model for model in library.models if model.name == question.model and model.usable), None)
         if model is None:
-            raise HTTPException(404, "There is no such model.")
+            return {"count": 0, "limit": 0, "unknown": []}
         counted = counter.count(model, question.text)
         return {"count": counted.count, "limit": counted.limit, "unknown": list(counted.unknown)}
 

@@ -24,9 +24,10 @@ from backend.inference.conditioning import Conditioning
 from backend.inference.decode import decode
 from backend.inference.memory import Device
 from backend.inference.preview import Previewer
-from backend.library import Library
+from backend.library import Library, Model
 from backend.samplers import find_sampler
 from backend.settings import Settings
+from backend.tokens import unknown_words
 from backend.types import RANDOM_SEED, Image, Progress, Request, Result, Work
 from backend.version import VERSION
 
@@ -113,7 +114,7 @@ def generate(work: Work, studio: Studio, report: Callable[[Progress], None], can
         raise Interrupted(error, tuple(run.pictures), request) from error
     return Result(
         job=work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
-        peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=conditioning.notes,
+        peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=(*conditioning.notes, *unseen(model, request)),
     )  # fmt: skip
 
 
@@ -180,6 +181,15 @@ def keep(run: Run, studio: Studio, picture: Any, seed: int, text: str) -> None:
         run.pictures.append(done.model_copy(update={"data": data}))
         raise
     run.pictures.append(done.model_copy(update={"path": path}))
+
+
+def unseen(model: Model, request: Request) -> tuple[str, ...]:
+    """A gentle note where a teaching model was asked for words that it never learned."""
+    words = unknown_words(model, f"{request.prompt} {request.negative_prompt}")
+    if not words:
+        return ()
+    named_words = ", ".join(f"“{word}”" for word in words[:8]) + (" and more" if len(words) > 8 else "")
+    return (f"{model.name.capitalize()} never learned {named_words}. It did its best with the words it knows.",)
 
 
 @cache

@@ -1,0 +1,88 @@
+// Under the stage: the facts of the chosen picture, and what can be done with it.
+(() => {
+  const SAID_MS = 1600;
+
+  const memory = (bytes) => (bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GB` : `${Math.round(bytes / 2 ** 20)} MB`);
+  const seconds = (all) => Object.values(all).reduce((sum, one) => sum + one, 0);
+  const inStages = (all) => Object.entries(all).map(([stage, time]) => `${stage} ${time.toFixed(1)} s`).join(", ");
+
+  const facts = ({ job, picture }) => {
+    const { request } = job;
+    // The infotext names the schedule that "Automatic" stood for.
+    const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
+    const time = seconds(job.seconds);
+    return [
+      ["Seed", picture.seed],
+      ["Size", `${picture.width} × ${picture.height}`],
+      ["Steps", request.steps],
+      ["Sampler", `${request.sampler}, ${schedule}`],
+      ["CFG", request.guidance],
+      ["Model", request.model, job.model_hash],
+      ["Time", time ? `${time.toFixed(1)} s` : "", inStages(job.seconds)],
+      ["Memory", job.peak_memory ? memory(job.peak_memory) : "", "The most that was in use"],
+    ].filter(([, value]) => value !== "");
+  };
+
+  const item = ([name, value, title]) => {
+    const line = document.createElement("li");
+    const label = document.createElement("span");
+    label.textContent = name;
+    line.append(label, ` ${value}`);
+    line.title = title ?? "";
+    return line;
+  };
+
+  const note = (text) => {
+    const line = document.createElement("li");
+    line.textContent = text;
+    return line;
+  };
+
+  atelier.showAbout = (root, shot) => {
+    const find = (selector) => root.querySelector(selector);
+    const unsaved = shot.picture.saved ? [] : ["This picture could not be saved. Download it to keep it."];
+    find(".facts").replaceChildren(...facts(shot).map(item));
+    find(".notes").replaceChildren(...[...unsaved, ...shot.job.notes].map(note));
+    const download = find(".download");
+    download.href = `${shot.picture.url}?download=1`;
+    download.download = shot.picture.name;
+    find("[data-deed=folder]").hidden = !atelier.status?.local;
+  };
+
+  // A button says for a moment what it did.
+  const said = (button, text) => {
+    button.dataset.label ??= button.textContent;
+    button.textContent = text;
+    clearTimeout(Number(button.dataset.timer));
+    button.dataset.timer = String(setTimeout(() => { button.textContent = button.dataset.label; }, SAID_MS));
+  };
+
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    // Pages without https have no clipboard of their own; the old way still works there.
+    const box = document.createElement("textarea");
+    box.value = text;
+    document.body.append(box);
+    box.select();
+    const done = document.execCommand("copy");
+    box.remove();
+    if (!done) throw new Error("not copied");
+  };
+
+  atelier.deeds = {
+    settings: ({ job, picture }, button, trigger) => {
+      trigger("reuse", { request: { ...job.request, seed: picture.seed, batch_count: 1, batch_size: 1 } });
+      said(button, "Filled in");
+    },
+    seed: ({ picture }, button) => {
+      atelier.setNumber("t2i_seed", picture.seed);
+      said(button, "Filled in");
+    },
+    copy: ({ picture }, button) => copy(picture.infotext).then(() => said(button, "Copied"), () => said(button, "Not copied")),
+    folder: async (_shot, button) => {
+      const answer = await atelier.post("internal/open-folder").catch(() => null);
+      said(button, answer?.ok ? "Opened" : "Could not open");
+      if (!answer?.ok) button.title = answer?.body?.detail ?? "";
+    },
+  };
+})();

@@ -1,0 +1,45 @@
+"""The page as a whole: header, tabs, status line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from backend.engine import Engine
+from backend.library import Library
+from backend.settings import Settings
+from ui import txt2img
+from ui.parts import Parts
+from ui.picker import build_picker
+from ui.style import asset
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab: its elem_id, its title, and the function that fills it."""
+
+    id: str
+    title: str
+    build: Callable[[Parts], None]
+
+
+TABS: tuple[Tab, ...] = (Tab("txt2img", "txt2img", txt2img.build),)
+"""To add a tab, write one file with a `build`, and add one line here."""
+
+
+def build(engine: Engine, library: Library, settings: Settings) -> gr.Blocks:
+    """The whole page, not yet mounted."""
+    with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+        with gr.Row(elem_id="topbar"):
+            gr.HTML(asset("brand.html"), elem_id="brand", apply_default_css=False)
+            picker, refreshed = build_picker(library, settings)
+            gr.HTML(asset("theme_toggle.html"), elem_id="theme", apply_default_css=False)
+        parts = Parts(page=page, engine=engine, library=library, settings=settings, picker=picker, refreshed=refreshed)
+        with gr.Tabs(elem_id="tabs"):
+            for tab in TABS:
+                with gr.Tab(tab.title, id=tab.id, elem_id=f"tab_{tab.id}"):
+                    tab.build(parts)
+        gr.HTML(asset("status.html"), elem_id="statusbar", apply_default_css=False)
+    return page
