@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from backend.errors import Cancelled, NotFinite
 from backend.families import FAMILIES, check
 from backend.hashes import Hashes
 from backend.inference import memory
 from backend.inference.cache import ModelCache, named
-from backend.inference.generate import Interrupted, Studio, generate
+from backend.inference.generate import Run, Studio, generate
 from backend.library import Library, inspect
 from backend.types import Progress, Request, Work, make_request
 from tests import tiny
@@ -48,7 +49,7 @@ def request_for(name: str, **values: object) -> Request:
 
 def run(studio: Studio, request: Request) -> tuple[list[bytes], list[Progress]]:
     told: list[Progress] = []
-    result = generate(Work(job="1", request=request, save=False), studio, told.append, lambda: False)
+    result = generate(Run(Work(job="1", request=request, save=False), told.append, lambda: False), studio)
     return [image.data or b"" for image in result.images], told
 
 
@@ -97,9 +98,10 @@ def test_a_model_that_makes_no_numbers_is_refused_and_nothing_is_saved(studio: S
     studio.library.refresh()
     with studio.cache.use(studio.library.find("sd1"), lambda: None) as loaded:
         loaded.components["unet"].conv_out.bias.data.fill_(float("nan"))
-    with pytest.raises(Interrupted, match="not numbers") as caught:
-        generate(Work(job="1", request=request_for("sd1")), studio, lambda _: None, lambda: False)
-    assert caught.value.pictures == ()
+    job = Run(Work(job="1", request=request_for("sd1")), lambda _: None, lambda: False)
+    with pytest.raises(NotFinite, match="not numbers"):
+        generate(job, studio)
+    assert job.pictures == []
     assert not studio.settings.folders.outputs.exists()
 
 
@@ -120,10 +122,11 @@ def test_a_decoder_that_overflows_at_16_bit_is_run_at_32(studio: Studio) -> None
 
 def test_stopping_between_batches_keeps_the_finished_pictures(studio: Studio) -> None:
     told: list[Progress] = []
-    with pytest.raises(Interrupted) as caught:
-        generate(Work(job="1", request=request_for("sd1", batch_count=3)), studio, told.append, lambda: bool(told) and told[-1].image == 2)
-    assert [image.seed for image in caught.value.pictures] == [5, 6]
-    assert all(image.path and image.path.exists() for image in caught.value.pictures)
+    job = Run(Work(job="1", request=request_for("sd1", batch_count=3)), told.append, lambda: bool(told) and told[-1].image == 2)
+    with pytest.raises(Cancelled):
+        generate(job, studio)
+    assert [image.seed for image in job.pictures] == [5, 6]
+    assert all(image.path and image.path.exists() for image in job.pictures)
 
 
 @pytest.mark.parametrize("row", FAMILIES, ids=lambda row: row.id)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from backend import images, infotext
-from backend.errors import AtelierError, Cancelled, SaveFailed
+from backend.errors import Cancelled, SaveFailed
 from backend.hashes import Hashes
 from backend.inference import samplers
 from backend.inference.cache import Loaded, ModelCache, named
@@ -43,24 +43,24 @@ class Studio:
     hashes: Hashes
 
 
-class Interrupted(Exception):
-    """An error on the way, with the pictures that were finished before it."""
-
-    def __init__(self, error: AtelierError, pictures: tuple[Image, ...], request: Request) -> None:
-        super().__init__(str(error))
-        self.error, self.pictures, self.request = error, pictures, request
-
-
 @dataclass
 class Run:
-    """One job under way: what it has so far, and how it reports and is stopped."""
+    """One job under way: what it has so far, and how it reports and is stopped.
+
+    It outlives whatever goes wrong in `generate`, so that pictures which were finished before are never lost.
+    """
 
     work: Work
-    request: Request
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
+    request: Request = field(init=False)
+    """As it is run: with its seed resolved."""
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: list[Image] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        asked = self.work.request
+        self.request = asked.model_copy(update={"seed": secrets.randbelow(2**32)}) if asked.seed == RANDOM_SEED else asked
 
     def check(self) -> None:
         """Raises Cancelled once somebody asked to stop."""
@@ -83,37 +83,31 @@ class Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def generate(work: Work, studio: Studio, report: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Result:
-    """Draw every image of the request. Raises Interrupted, which carries the pictures that were finished before."""
-    seed = secrets.randbelow(2**32) if work.request.seed == RANDOM_SEED else work.request.seed
-    request = work.request.model_copy(update={"seed": seed})
-    run = Run(work, request, report, cancelled)
+def generate(run: Run, studio: Studio) -> Result:
+    """Draw every image of the request. Raises AtelierError; what was finished before stands in `run.pictures`."""
+    request = run.request
     studio.device.reset_peak()
-    try:
-        model = studio.library.find(request.model)
-        run.say("load")
+    model = studio.library.find(request.model)
+    run.say("load")
+    with contextlib.ExitStack() as holding:
         with run.stage("load"):
             model_hash = studio.hashes.of(model.denoiser_files, run.check)[:10]
-            holding = contextlib.ExitStack()
             loaded = holding.enter_context(studio.cache.use(model, run.check))
-        with holding:
-            run.say("encode")
-            with run.stage("encode"):
-                conditioning: Conditioning = named(model.family.conditioning)(loaded.pipeline("txt2img"), request)
-            for seeds in batches(request):
-                with run.stage("denoise"):
-                    latents = denoise(run, studio, loaded, conditioning, seeds)
-                for latent, image_seed in zip(latents, seeds, strict=True):
-                    run.say("decode")
-                    with run.stage("decode"):
-                        picture = decode(loaded.components["vae"], latent[None])
-                    with run.stage("save"):
-                        text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}")
-                        keep(run, studio, picture, image_seed, text)
-    except AtelierError as error:
-        raise Interrupted(error, tuple(run.pictures), request) from error
+        run.say("encode")
+        with run.stage("encode"):
+            conditioning: Conditioning = named(model.family.conditioning)(loaded.pipeline("txt2img"), request)
+        for seeds in batches(request):
+            with run.stage("denoise"):
+                latents = denoise(run, studio, loaded, conditioning, seeds)
+            for latent, image_seed in zip(latents, seeds, strict=True):
+                run.say("decode")
+                with run.stage("decode"):
+                    picture = decode(loaded.components["vae"], latent[None])
+                with run.stage("save"):
+                    text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}")
+                    keep(run, studio, picture, image_seed, text)
     return Result(
-        job=work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
+        job=run.work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
         peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=(*conditioning.notes, *unseen(model, request)),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from backend.errors import AtelierError, OutOfMemory, Unexpected
 from backend.hashes import Hashes
 from backend.inference import memory
 from backend.inference.cache import ModelCache
-from backend.inference.generate import Interrupted, Studio, generate
+from backend.inference.generate import Run, Studio, generate
 from backend.library import Library
 from backend.settings import Settings
 from backend.types import Cancel, Command, Failed, Result, Work, WorkerState
@@ -109,15 +109,15 @@ def _warm_up(studio: Studio) -> None:
 
 def _outcome(work: Work, studio: Studio, mailbox: Mailbox) -> Result | Failed:
     """Exactly one ending for every job, whatever happens in it."""
+    run = Run(work, mailbox.send, lambda: mailbox.is_cancelled(work.job))
     try:
         studio.library.refresh()
-        return generate(work, studio, mailbox.send, lambda: mailbox.is_cancelled(work.job))
-    except Interrupted as stop:
-        return Failed.from_error(work.job, stop.error, stop.pictures, stop.request)
+        return generate(run, studio)
     except AtelierError as error:
-        return Failed.from_error(work.job, error)
+        reason = error
     except Exception as error:  # noqa: BLE001  (the worker loop: one job's fault must not end the next one's)
-        return Failed.from_error(work.job, _plain(error, studio))
+        reason = _plain(error, studio)
+    return Failed.from_error(work.job, reason, tuple(run.pictures), run.request)
 
 
 def _plain(error: Exception, studio: Studio) -> AtelierError:

@@ -34,10 +34,11 @@ class Plan:
 
     seed: int = 2026
     pictures: int = 30_000
-    autoencoder_steps: int = 5_000
+    autoencoder_steps: int = 4_900
     autoencoder_batch: int = 16
-    decoder_steps: int = 3_000
-    unet_steps: int = 5_000
+    decoder_steps: int = 0
+    """More steps for the decoder alone, once the autoencoder is done."""
+    unet_steps: int = 2_500
     unet_batch: int = 48
     device: str = "cpu"
     work: Path = Path(".training")
