@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +55,7 @@ def watched(scheduler: Any, sampler: Sampler) -> Iterator[CleanEstimate]:
     estimate, step = CleanEstimate(), scheduler.step
     shares = scheduler.alphas_cumprod
 
+    @functools.wraps(step)  # pipelines read the signature to learn whether it takes a generator
     def noting(model_output: Tensor, timestep: Any, sample: Tensor, *rest: Any, **named_rest: Any) -> Any:
         moment = min(max(round(float(timestep)), 0), len(shares) - 1)
         share = shares[moment].to(device=sample.device, dtype=torch.float32)
