@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
+from transformers import CLIPTextModel
 
 from tools.starter import networks
 from tools.starter.captions import caption
@@ -40,6 +41,8 @@ class Plan:
     """More steps for the decoder alone, once the autoencoder is done."""
     unet_steps: int = 2_500
     unet_batch: int = 48
+    begin_with: str = ""
+    """Folder of a finished starter model to go on from: its encoder stays as it is, the rest is trained further."""
     device: str = "cpu"
     work: Path = Path(".training")
 
@@ -128,6 +131,12 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     return model.eval().requires_grad_(False)
 
 
+def finished_autoencoder(plan: Plan) -> AutoencoderTiny:
+    """The autoencoder of the model to go on from. Its encoder must not change, as the UNet knows its latents."""
+    model = AutoencoderTiny.from_pretrained(plan.begin_with, subfolder="vae", dtype=torch.float32)
+    return model.to(plan.device).eval().requires_grad_(False)
+
+
 def train_decoder(plan: Plan, buckets: list[Bucket], model: AutoencoderTiny) -> AutoencoderTiny:
     """The decoder alone goes on, from the finished autoencoder: latents stay what they are, pictures get sharper."""
     torch.manual_seed(plan.seed + 2)
@@ -172,11 +181,15 @@ def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
 def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> StableDiffusionPipeline:
     """v-prediction with every tenth caption empty; captions are phrased anew each time."""
     latents = [encoded(vae, bucket, plan) for bucket in buckets]
-    vae.register_to_config(scaling_factor=round(1 / torch.cat([part.flatten()[::7] for part in latents]).float().std().item(), 4))
+    if not plan.begin_with:
+        vae.register_to_config(scaling_factor=round(1 / torch.cat([part.flatten()[::7] for part in latents]).float().std().item(), 4))
     facts = [[training_facts(seed)[0] for seed in bucket.seeds] for bucket in buckets]
     torch.manual_seed(plan.seed + 1)
     words, scheduler = networks.tokenizer(), networks.scheduler()
     text, unet = networks.text_encoder(words), networks.unet()
+    if plan.begin_with:
+        text = CLIPTextModel.from_pretrained(plan.begin_with, subfolder="text_encoder", dtype=torch.float32).train()
+        unet = UNet2DConditionModel.from_pretrained(plan.begin_with, subfolder="unet", dtype=torch.float32).train()
     stage = Stage("unet", plan, [unet, text], plan.unet_steps, rate=1e-3)
     rng = np.random.default_rng([plan.seed, 2, stage.step])
     phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
@@ -217,7 +230,8 @@ def train(plan: Plan, folder: Path) -> None:
     """Draw, train both stages and write the finished pipeline to `folder` at 16 bit."""
     plan.work.mkdir(parents=True, exist_ok=True)
     buckets = load_or_draw(plan.work, plan.seed, plan.pictures)
-    vae = train_decoder(plan, buckets, train_autoencoder(plan, buckets))
+    whole = finished_autoencoder(plan) if plan.begin_with else train_autoencoder(plan, buckets)
+    vae = train_decoder(plan, buckets, whole)
     tqdm.write(f"autoencoder: {autoencoder_psnr(vae, buckets[0], plan):.2f} dB")
     pipeline = train_unet(plan, buckets, copy.deepcopy(vae))
     pipeline.to(device="cpu", dtype=torch.float16)
