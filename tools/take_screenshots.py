@@ -50,8 +50,9 @@ def shoot(browser: Browser, atelier: Served, name: str, size: dict[str, int], sc
     page.locator("#t2i_seed input").fill("7")
     page.locator("#t2i_seed input").press("Tab")
     page.locator("#t2i_generate").click()
-    page.get_by_text("Copy parameters").wait_for(timeout=120_000)
-    page.wait_for_function("document.querySelector('#status, #statusbar').textContent.includes('Ready')")
+    page.locator("#t2i_stop").wait_for(state="visible")  # there while the job runs
+    page.locator("#t2i_stop").wait_for(state="hidden", timeout=120_000)
+    page.locator("#statusbar").get_by_text("Ready").wait_for()
     page.screenshot(path=DOCS / f"{name}.png")
     context.close()
 
