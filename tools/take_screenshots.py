@@ -53,6 +53,7 @@ def shoot(browser: Browser, atelier: Served, name: str, size: dict[str, int], sc
     page.locator("#t2i_stop").wait_for(state="visible")  # there while the job runs
     page.locator("#t2i_stop").wait_for(state="hidden", timeout=120_000)
     page.locator("#statusbar").get_by_text("Ready").wait_for()
+    page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=DOCS / f"{name}.png")
     context.close()
 
