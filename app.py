@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from backend.engine import Engine
+    from backend.settings import Settings
 
 ROOT = Path(__file__).resolve().parent
 PORTS_TRIED = 20
 
 QUIET_AND_LOCAL = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DISABLE_TELEMETRY": "1",
@@ -59,15 +59,13 @@ def has_screen() -> bool:
     return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def build(settings: "object") -> "tuple[FastAPI, Engine]":
+def build(settings: "Settings") -> "tuple[FastAPI, Engine]":
     """The app with all its routes, and the engine behind it, not started yet."""
     from backend.api.app import create
     from backend.engine import Engine
     from backend.library import Library
-    from backend.settings import Settings
     from ui import shell
 
-    assert isinstance(settings, Settings)
     library = Library(settings.folders.models)
     engine = Engine(settings, library)
     app = create(engine, library, settings)
@@ -110,7 +108,6 @@ def main() -> None:
         chosen = flags.parse(sys.argv[1:])
         environment.ensure(ROOT / "requirements.txt", [str(Path(__file__).resolve()), *sys.argv[1:]])
         os.environ.update({name: value for name, value in QUIET_AND_LOCAL.items() if name not in os.environ})
-        os.environ.pop("GRADIO_SHARE", None)
         serve(chosen)
     except StartFailed as problem:
         sys.exit(str(problem))

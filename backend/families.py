@@ -49,9 +49,9 @@ class Family:
     prompt_tokens: int = 75
     """What the text encoder reads, without start and end marks."""
     ratios: tuple[tuple[int, int], ...] = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
-    preview_factors: tuple[tuple[float, float, float, float], ...] = ()
-    """Four numbers for each latent channel: its part in red, green and blue of a cheap preview, -1 to 1, and an
-    unused zero; the last row is the offset. Empty: previews are decoded by the VAE itself, as it is small enough."""
+    preview_factors: tuple[tuple[float, float, float], ...] = ()
+    """Three numbers for each latent channel: its part in red, green and blue of a cheap preview, -1 to 1;
+    the last row is the offset. Empty: previews are decoded by the VAE itself, as it is small enough."""
     why_not: Mapping[str, str] = field(default_factory=dict)
     """For what it does not support: the reason, as the form shows it."""
 
@@ -61,14 +61,14 @@ _SD_PIPELINES = {"txt2img": "diffusers:StableDiffusionPipeline"}
 _SD_NAMES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 
 _SD_PREVIEW = (
-    (0.298, 0.207, 0.208, 0.0), (0.187, 0.286, 0.173, 0.0), (-0.158, 0.189, 0.264, 0.0), (-0.184, -0.271, -0.473, 0.0),
-    (0.0, 0.0, 0.0, 0.0),
+    (0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473),
+    (0.0, 0.0, 0.0),
 )  # fmt: skip
 """Fitted by InvokeAI (Apache-2.0) to Stable Diffusion 1's latents."""
 
 _SDXL_PREVIEW = (
-    (0.4706, 0.4706, 0.4706, 0.0), (-0.4706, -0.0392, 0.0784, 0.0), (0.1961, 0.1176, -0.0392, 0.0), (-0.5490, -0.3922, -0.2745, 0.0),
-    (0.1765, 0.0980, 0.0196, 0.0),
+    (0.4706, 0.4706, 0.4706), (-0.4706, -0.0392, 0.0784), (0.1961, 0.1176, -0.0392), (-0.5490, -0.3922, -0.2745),
+    (0.1765, 0.0980, 0.0196),
 )  # fmt: skip
 """From "Explaining the SDXL latent space" (T. A. Vass): (60, -60, 25, -70), ... per 127.5, offsets 150, 140, 130."""
 

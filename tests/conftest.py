@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
 from backend.types import Request, make_request
+from benchmarks.serving import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 120.0
@@ -30,12 +30,6 @@ READY_S = 120.0
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def starter_request(prompt: str = "a red circle on a blue background", **values: Any) -> Request:

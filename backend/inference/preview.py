@@ -40,7 +40,7 @@ class Previewer:
         return buffer.getvalue()
 
     def _cheap(self, latents: Tensor) -> Image.Image:
-        factors = torch.tensor(self._row.preview_factors, device=latents.device, dtype=torch.float32)[:, :3]
+        factors = torch.tensor(self._row.preview_factors, device=latents.device, dtype=torch.float32)
         colours = torch.einsum("chw,cr->hwr", latents[0].float(), factors[:-1]) + factors[-1]
         return _picture(colours.add(1).div(2)).resize((latents.shape[-1] * 8, latents.shape[-2] * 8), Image.Resampling.BILINEAR)
 

@@ -109,6 +109,12 @@ def _pixels(pictures: np.ndarray, device: str) -> Tensor:
     return tensor.float().div(127.5).sub(1)
 
 
+def _pixel_batch(plan: Plan, buckets: list[Bucket], rng: np.random.Generator) -> Tensor:
+    """A batch for the autoencoder, as `_pixels` makes it."""
+    which, rows = _batch(buckets, plan.autoencoder_batch, rng)
+    return _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
+
+
 def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     """Squared error and a little absolute error; latents are drawn to mean 0 and deviation 1, channel by channel."""
     torch.manual_seed(plan.seed)
@@ -117,8 +123,7 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     rng = np.random.default_rng([plan.seed, 1, stage.step])
     bar = stage.progress("autoencoder")
     for _ in bar:
-        which, rows = _batch(buckets, plan.autoencoder_batch, rng)
-        pixels = _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
+        pixels = _pixel_batch(plan, buckets, rng)
         with _autocast(plan):
             latents = model.encoder(pixels)
             noise = LATENT_NOISE * torch.randn_like(latents)
@@ -145,8 +150,7 @@ def train_decoder(plan: Plan, buckets: list[Bucket], model: AutoencoderTiny) -> 
     rng = np.random.default_rng([plan.seed, 3, stage.step])
     bar = stage.progress("decoder")
     for _ in bar:
-        which, rows = _batch(buckets, plan.autoencoder_batch, rng)
-        pixels = _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
+        pixels = _pixel_batch(plan, buckets, rng)
         with _autocast(plan):
             with torch.no_grad():
                 latents = model.encoder(pixels)
