@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from backend.errors import BadRequest, Cancelled, WorkerDied
 from backend.families import check
+from backend.inputs import Inputs
 from backend.jobs import Job
 from backend.library import Library
 from backend.settings import Settings
@@ -39,6 +40,7 @@ class Engine:
 
     def __init__(self, settings: Settings, library: Library) -> None:
         self._settings, self._library = settings, library
+        self.inputs = Inputs(settings.folders.inputs)
         self._lock = threading.RLock()
         self._queue: deque[Job] = deque()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -79,6 +81,7 @@ class Engine:
         """Put a request into the queue. Raises UnknownModel, DamagedModel or BadRequest at once, with a sentence."""
         model = self._library.find(request.model)
         check(request, model.family)
+        self.inputs.check(request)
         job = Job(request.model_copy(update={"model": model.name}), save=save)
         with self._lock:
             if len(self._queue) >= self._settings.generation.queue_limit:

@@ -2,6 +2,7 @@
 
 AtelierError
 ├── BadRequest        a value of the request cannot be used; `fields` says which and why
+├── BadPicture        a picture that was handed in cannot be used
 ├── UnknownModel      no model of that name
 ├── DamagedModel      the model's folder cannot be loaded
 ├── Cancelled         somebody stopped the job
@@ -31,6 +32,10 @@ class BadRequest(AtelierError):
         super().__init__(" ".join(fields.values()))
         self.fields = fields
         """Name of the request's field to the sentence about it."""
+
+
+class BadPicture(AtelierError):
+    pass
 
 
 class UnknownModel(AtelierError):

@@ -27,6 +27,11 @@ class Folders(_Table):
     outputs: Path
     state: Path
 
+    @property
+    def inputs(self) -> Path:
+        """Pictures that were handed in to start from."""
+        return self.outputs / "inputs"
+
 
 class Saving(_Table):
     subfolders: str

@@ -10,10 +10,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.errors import AtelierError, BadRequest
-from backend.samplers import find_sampler, find_schedule, resolve_schedule, split_combined
+from backend.painting import Hires, ImageInput, MaskInput
+from backend.samplers import AUTOMATIC, find_sampler, find_schedule, resolve_schedule, split_combined
 
 SIZE_STEP = 8
 SIZE_MIN, SIZE_MAX = 64, 2048
+HIRES_SIZE_MAX = 4096
 STEPS_MAX = 150
 GUIDANCE_MAX = 30.0
 PROMPT_MAX = 20_000
@@ -32,8 +34,10 @@ class Request(BaseModel):
     negative_prompt: str = ""
     model: str
     """Name of a model in the library."""
+    image: ImageInput | None = None
+    """The picture to start from, if any."""
     width: int = 512
-    """Pixels, a multiple of 8, 64 to 2048."""
+    """Pixels, 64 to 2048, a multiple of 8 unless the request starts from a picture."""
     height: int = 512
     seed: int = RANDOM_SEED
     """Seed of the first image; image number i of the job has seed + i. -1 draws one when the job starts."""
@@ -50,6 +54,10 @@ class Request(BaseModel):
     """Images drawn together in one batch, 1 to 8."""
     one_by_one: bool = False
     """Run the images of a batch singly: slower, and each is then the same to the bit as alone."""
+    mask: MaskInput | None = None
+    """Which parts of that picture may change; all of it where there is none."""
+    hires: Hires | None = None
+    """A second, larger pass over what was drawn."""
     extras: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Each extension's own named values, by extension name."""
 
@@ -71,10 +79,10 @@ class Request(BaseModel):
 
     @field_validator("width", "height")
     @classmethod
-    def _size(cls, pixels: int) -> int:
+    def _size(cls, pixels: int, others: ValidationInfo) -> int:
         if not SIZE_MIN <= pixels <= SIZE_MAX:
             raise ValueError(f"Width and height go from {SIZE_MIN} to {SIZE_MAX} pixels; {pixels} is outside.")
-        if pixels % SIZE_STEP:
+        if pixels % SIZE_STEP and others.data.get("image") is None:
             low = pixels // SIZE_STEP * SIZE_STEP
             raise ValueError(f"Width and height must be multiples of {SIZE_STEP}; {pixels} is not. {low} or {low + SIZE_STEP} would do.")
         return pixels
@@ -140,6 +148,36 @@ class Request(BaseModel):
             raise ValueError(error.sentence) from error
         return schedule.name
 
+    @field_validator("mask")
+    @classmethod
+    def _mask_on_picture(cls, mask: MaskInput | None, others: ValidationInfo) -> MaskInput | None:
+        if mask and others.data.get("image") is None:
+            raise ValueError("There is a mask but no picture under it. Please choose a picture.")
+        return mask
+
+    @field_validator("hires")
+    @classmethod
+    def _hires_fits(cls, hires: Hires | None, others: ValidationInfo) -> Hires | None:
+        if hires is None:
+            return None
+        if others.data.get("image"):
+            raise ValueError("Hires fix is for pictures that are drawn from nothing. For a picture of your own choose a larger size.")
+        try:
+            sampler, scheduler = split_combined(hires.sampler or others.data.get("sampler", ""), hires.scheduler or AUTOMATIC)
+            resolve_schedule(find_sampler(sampler), scheduler)
+        except BadRequest as error:
+            raise ValueError(error.sentence) from error
+        if {"width", "height"} <= others.data.keys():
+            target = hires.size(others.data["width"], others.data["height"])
+            if max(target) > HIRES_SIZE_MAX:
+                raise ValueError(f"Hires fix would make {target[0]} x {target[1]} pixels; {HIRES_SIZE_MAX} is the most for a side.")
+        return hires.model_copy(update={"sampler": sampler, "scheduler": scheduler}) if hires.sampler else hires
+
+    @property
+    def hires_size(self) -> tuple[int, int]:
+        """Width and height of the second pass, multiples of 8; the first pass's own where there is no second."""
+        return self.hires.size(self.width, self.height) if self.hires else (self.width, self.height)
+
     @property
     def image_count(self) -> int:
         return self.batch_count * self.batch_size
@@ -174,14 +212,14 @@ _PLAIN = {
 
 
 def sentences(error: ValidationError) -> dict[str, str]:
-    """pydantic's findings as one plain sentence for each field."""
+    """pydantic's findings as one plain sentence for each field; a part's field is named as in "mask.blur"."""
     found: dict[str, str] = {}
     for finding in error.errors(include_url=False):
-        name = str(finding["loc"][0]) if finding["loc"] else "request"
+        name = ".".join(str(part) for part in finding["loc"]) or "request"
         if finding["type"] == "value_error":
             text = finding["msg"].removeprefix("Value error, ")
         else:
-            text = f"{name.replace('_', ' ').capitalize()} {_PLAIN.get(finding['type'], 'cannot be used: ' + finding['msg'])}."
+            text = f"{name.replace('_', ' ').replace('.', ' ').capitalize()} {_PLAIN.get(finding['type'], 'cannot be used: ' + finding['msg'])}."
         found.setdefault(name, text)
     return found
 

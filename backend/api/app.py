@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from backend.access import Guard
-from backend.api import health, jobs, sdapi
+from backend.api import health, inputs, jobs, sdapi
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
@@ -27,7 +27,7 @@ def create(engine: Engine, library: Library, settings: Settings) -> FastAPI:
         yield
 
     app = FastAPI(title="Atelier", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    for routes in (health.router(engine), jobs.router(engine, library, settings), sdapi.router(engine, library, settings)):
+    for routes in (health.router(engine), jobs.router(engine, library, settings), inputs.router(engine), sdapi.router(engine, library, settings)):
         app.include_router(routes)
     app.add_middleware(Guard)
     return app

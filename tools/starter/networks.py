@@ -14,17 +14,17 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tools.starter.captions import vocabulary
 
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 12
 TEXT_WIDTH = 160
 TOKENS = 77
 
 
 def autoencoder() -> AutoencoderTiny:
-    """8x smaller to each side, 8 channels: 24 picture values to each latent value."""
+    """8x smaller to each side, 12 channels: 16 picture values to each latent value."""
     width = (32, 32, 32, 32)
     return AutoencoderTiny(
         encoder_block_out_channels=width, decoder_block_out_channels=width, latent_channels=LATENT_CHANNELS,
-        num_encoder_blocks=(0, 1, 2, 2), num_decoder_blocks=(2, 2, 1, 0),
+        num_encoder_blocks=(0, 1, 3, 3), num_decoder_blocks=(3, 3, 1, 0),
     )  # fmt: skip
 
 

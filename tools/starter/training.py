@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -23,10 +26,19 @@ from transformers import CLIPTextModel
 from tools.starter import networks
 from tools.starter.captions import caption
 from tools.starter.dataset import Bucket, load_or_draw, training_facts
+from tools.starter.facts import Facts
+from tools.starter.muon import Muon, hidden_weights
+from tools.starter.reading import NOT_ASKED, Reader, answers
 
 CHECKPOINT_EVERY_S = 180.0
 LATENT_NOISE = 0.04
 """Noise added to latents while the autoencoder trains, so that small errors of the UNet do not show."""
+
+EMPTY_SHARE = 0.1
+"""Of captions that are left empty in training, so that guidance has something to lead away from."""
+
+READING_WEIGHT = 0.02
+"""Of the text encoder's second task; enough to lead at first, too little to matter once it can read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +47,11 @@ class Plan:
 
     seed: int = 2026
     pictures: int = 30_000
-    autoencoder_steps: int = 4_900
+    autoencoder_steps: int = 4_000
     autoencoder_batch: int = 16
     decoder_steps: int = 0
     """More steps for the decoder alone, once the autoencoder is done."""
-    unet_steps: int = 2_500
+    unet_steps: int = 4_500
     unet_batch: int = 48
     begin_with: str = ""
     """Folder of a finished starter model to go on from: its encoder stays as it is, the rest is trained further."""
@@ -48,31 +60,36 @@ class Plan:
 
 
 class Stage:
-    """The step count, weights, averaged weights and optimiser of one training stage, and their checkpoint file."""
+    """The step count, weights, averaged weights and optimisers of one training stage, and their checkpoint file."""
 
-    def __init__(self, name: str, plan: Plan, modules: list[nn.Module], steps: int, rate: float) -> None:
+    def __init__(self, name: str, plan: Plan, modules: list[nn.Module], steps: int, rate: float, hidden_rate: float) -> None:
         self.path = plan.work / f"{name}.pt"
         self.modules = nn.ModuleList(modules).to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = [weight for weight in self.modules.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        hidden = hidden_weights(self.modules)
+        among = {id(weight) for weight in hidden}
+        rest = [weight for weight in self.weights if id(weight) not in among]
+        self.optimizers = (Muon(hidden, lr=hidden_rate), torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True))
+        self.rates = (hidden_rate, rate)
         self.average = EMAModel(self.weights, decay=0.9995 if steps > 3000 else 0.998, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-        self.steps, self.rate, self.step, self.saved_at = steps, rate, 0, time.monotonic()
+        self.steps, self.step, self.saved_at = steps, 0, time.monotonic()
         if self.path.exists():
             state = torch.load(self.path, map_location=plan.device, weights_only=True)
             self.modules.load_state_dict(state["modules"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
             self.average.load_state_dict(state["average"])
             self.average.to(plan.device)
             self.step = state["step"]
 
     def advance(self, loss: Tensor) -> None:
-        warm, left = min(1.0, (self.step + 1) / 200), self.step / self.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
+        warm, left = min(1.0, (self.step + 1) / 50), self.step / self.steps
         loss.backward()
         nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.average.step(self.weights)
         self.step += 1
         if self.step == self.steps or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
@@ -82,7 +99,7 @@ class Stage:
         self.saved_at = time.monotonic()
         state = {
             "modules": self.modules.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average.state_dict(),
             "step": self.step,
         }
@@ -119,7 +136,7 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     """Squared error and a little absolute error; latents are drawn to mean 0 and deviation 1, channel by channel."""
     torch.manual_seed(plan.seed)
     model = networks.autoencoder()
-    stage = Stage("autoencoder", plan, [model], plan.autoencoder_steps, rate=2e-3)
+    stage = Stage("autoencoder", plan, [model], plan.autoencoder_steps, rate=2e-3, hidden_rate=5e-3)
     rng = np.random.default_rng([plan.seed, 1, stage.step])
     bar = stage.progress("autoencoder")
     for _ in bar:
@@ -146,7 +163,7 @@ def train_decoder(plan: Plan, buckets: list[Bucket], model: AutoencoderTiny) -> 
     """The decoder alone goes on, from the finished autoencoder: latents stay what they are, pictures get sharper."""
     torch.manual_seed(plan.seed + 2)
     decoder = model.decoder.requires_grad_(True).train()
-    stage = Stage("decoder", plan, [decoder], plan.decoder_steps, rate=1e-3)
+    stage = Stage("decoder", plan, [decoder], plan.decoder_steps, rate=1e-3, hidden_rate=2e-3)
     rng = np.random.default_rng([plan.seed, 3, stage.step])
     bar = stage.progress("decoder")
     for _ in bar:
@@ -182,38 +199,74 @@ def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
     return torch.cat(parts)
 
 
+@contextlib.contextmanager
+def _quick_attention(unet: UNet2DConditionModel, text: CLIPTextModel) -> Iterator[None]:
+    """While the block runs, attention in plain matrix products: on a CPU torch's fused one is a third slower backwards at these sizes."""
+    fused, kind = unet.attn_processors, text.config._attn_implementation
+    unet.set_attn_processor(AttnProcessor())
+    text.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        unet.set_attn_processor(fused)
+        text.set_attn_implementation(kind)
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """All training latents of one size with what they show."""
+
+    latents: Tensor
+    """N x channels x h x w, float16, as the autoencoder makes them."""
+
+    facts: list[Facts]
+    answers: Tensor
+
+    def batch(self, rows: np.ndarray, phrasing: random.Random) -> tuple[Tensor, list[str], Tensor]:
+        """Latents, captions, phrased anew and one in ten empty, and what is to be read off those."""
+        prompts = ["" if phrasing.random() < EMPTY_SHARE else caption(self.facts[row], phrasing) for row in rows]
+        empty = torch.tensor([not prompt for prompt in prompts])
+        return self.latents[rows].float(), prompts, self.answers[rows].masked_fill(empty[:, None], NOT_ASKED)
+
+
 def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> StableDiffusionPipeline:
-    """v-prediction with every tenth caption empty; captions are phrased anew each time."""
-    latents = [encoded(vae, bucket, plan) for bucket in buckets]
+    """v-prediction; the text encoder also learns to say what a caption says."""
+    data = []
+    for bucket in buckets:
+        facts = [training_facts(seed)[0] for seed in bucket.seeds]
+        data.append(Captioned(encoded(vae, bucket, plan), facts, answers(facts)))
     if not plan.begin_with:
-        vae.register_to_config(scaling_factor=round(1 / torch.cat([part.flatten()[::7] for part in latents]).float().std().item(), 4))
-    facts = [[training_facts(seed)[0] for seed in bucket.seeds] for bucket in buckets]
+        vae.register_to_config(scaling_factor=round(1 / torch.cat([part.latents.flatten()[::7] for part in data]).float().std().item(), 4))
     torch.manual_seed(plan.seed + 1)
     words, scheduler = networks.tokenizer(), networks.scheduler()
     text, unet = networks.text_encoder(words), networks.unet()
     if plan.begin_with:
         text = CLIPTextModel.from_pretrained(plan.begin_with, subfolder="text_encoder", dtype=torch.float32).train()
         unet = UNet2DConditionModel.from_pretrained(plan.begin_with, subfolder="unet", dtype=torch.float32).train()
-    stage = Stage("unet", plan, [unet, text], plan.unet_steps, rate=1e-3)
+    reader = Reader(networks.TEXT_WIDTH)
+    stage = Stage("unet", plan, [unet, text, reader], plan.unet_steps, rate=1e-3, hidden_rate=4e-3)
     rng = np.random.default_rng([plan.seed, 2, stage.step])
     phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
     alphas = scheduler.alphas_cumprod.to(plan.device)
     bar, recent = stage.progress("unet"), 1.0
-    for _ in bar:
-        which, rows = _batch(buckets, plan.unet_batch, rng)
-        clean = latents[which][rows].to(plan.device).float() * vae.config.scaling_factor
-        prompts = ["" if phrasing.random() < 0.1 else caption(facts[which][row], phrasing) for row in rows]
-        tokens = words(prompts, padding="max_length", max_length=networks.TOKENS, truncation=True, return_tensors="pt").input_ids
-        times = torch.from_numpy(rng.integers(0, len(alphas), len(rows))).to(plan.device)
-        signal, level = (part.view(-1, 1, 1, 1) for part in (alphas[times].sqrt(), (1 - alphas[times]).sqrt()))
-        noise = torch.randn_like(clean)
-        noisy = (signal * clean + level * noise).contiguous(memory_format=torch.channels_last)
-        with _autocast(plan):
-            guess = unet(noisy, times, text(tokens.to(plan.device)).last_hidden_state).sample
-        loss = nn.functional.mse_loss(guess.float(), signal * noise - level * clean)
-        stage.advance(loss)
-        recent = 0.99 * recent + 0.01 * loss.item()
-        bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
+    with _quick_attention(unet, text):
+        for _ in bar:
+            which, rows = _batch(buckets, plan.unet_batch, rng)
+            clean, prompts, wanted = data[which].batch(rows, phrasing)
+            clean = clean.to(plan.device) * vae.config.scaling_factor
+            tokens = words(prompts, padding="max_length", max_length=networks.TOKENS, truncation=True, return_tensors="pt").input_ids
+            times = torch.from_numpy(rng.integers(0, len(alphas), len(rows))).to(plan.device)
+            signal, level = (part.view(-1, 1, 1, 1) for part in (alphas[times].sqrt(), (1 - alphas[times]).sqrt()))
+            noise = torch.randn_like(clean)
+            noisy = (signal * clean + level * noise).contiguous(memory_format=torch.channels_last)
+            with _autocast(plan):
+                told = text(tokens.to(plan.device))
+                guess = unet(noisy, times, told.last_hidden_state).sample
+                reading = reader(told.pooler_output, wanted.to(plan.device))
+            loss = nn.functional.mse_loss(guess.float(), signal * noise - level * clean)
+            stage.advance(loss + READING_WEIGHT * reading)
+            recent = 0.99 * recent + 0.01 * loss.item()
+            bar.set_postfix(loss=f"{recent:.4f}", reading=f"{reading.item():.2f}", refresh=False)
     stage.average.copy_to(stage.weights)
     return StableDiffusionPipeline(
         vae=vae, text_encoder=text.eval(), tokenizer=words, unet=unet.eval(), scheduler=scheduler,

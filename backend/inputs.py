@@ -1,0 +1,115 @@
+"""Pictures that were handed in: each is kept once, under a name made from its pixels, so that a request can always be repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image as Pillow
+from PIL import ImageStat
+
+from backend import pictures
+from backend.errors import BadPicture, BadRequest, SaveFailed
+from backend.images import write_whole
+from backend.types import Request
+
+PNG_COMPRESSION = 1
+RATIO_TOLERANCE = 0.01
+"""A mask whose ratio differs from the picture's by more than this share is of another picture."""
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One kept picture."""
+
+    id: str
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+class Inputs:
+    """The folder that keeps them. Server and worker each have one of these over the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, data: bytes) -> Input:
+        """Keep the picture in a file's bytes. Raises BadPicture or SaveFailed."""
+        reading = pictures.read(data)
+        return self._keep(reading.picture, reading.notes)
+
+    def take_mask(self, data: bytes) -> Input:
+        """Keep a mask: the brightness, or the alpha channel where colours say nothing. Raises BadPicture or SaveFailed."""
+        return self._keep(pictures.mask_of(pictures.read(data)), ())
+
+    def _keep(self, picture: Pillow.Image, notes: tuple[str, ...]) -> Input:
+        digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height} ".encode())
+        digest.update(picture.tobytes())
+        kept = Input(digest.hexdigest(), picture.width, picture.height, notes)
+        path = self._folder / f"{kept.id}.png"
+        if path.exists():
+            return kept
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, buffer.getvalue())
+        except OSError as error:
+            raise SaveFailed(
+                f"The picture could not be kept in {self._folder} ({error.strerror or error}). Make room or choose another outputs folder."
+            ) from error
+        return kept
+
+    def path(self, identifier: str) -> Path:
+        """The PNG of a kept picture. Raises BadPicture where there is none of that name."""
+        path = self._folder / f"{identifier}.png"
+        if not _ID.fullmatch(identifier) or not path.is_file():
+            raise BadPicture("The picture to start from is not kept here any more. Please choose it again.")
+        return path
+
+    def open(self, identifier: str) -> Pillow.Image:
+        """Its pixels, RGB or L. Raises BadPicture."""
+        path = self.path(identifier)
+        try:
+            with Pillow.open(path, formats=("PNG",)) as kept:
+                kept.load()
+                return kept
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadPicture("The picture to start from was damaged on the disk. Please choose it again.") from error
+
+    def size(self, identifier: str) -> tuple[int, int]:
+        """Width and height in pixels, from the header. Raises BadPicture."""
+        try:
+            with Pillow.open(self.path(identifier), formats=("PNG",)) as kept:
+                return kept.size
+        except (OSError, SyntaxError) as error:
+            raise BadPicture("The picture to start from was damaged on the disk. Please choose it again.") from error
+
+    def check(self, request: Request) -> None:
+        """Raises BadRequest with a sentence where the request's pictures cannot be used."""
+        if request.image is None:
+            return
+        try:
+            width, height = self.size(request.image.picture)
+        except BadPicture as error:
+            raise BadRequest({"image": error.sentence}) from error
+        if request.mask is None:
+            return
+        try:
+            mask = self.open(request.mask.picture)
+        except BadPicture as error:
+            raise BadRequest({"mask": error.sentence}) from error
+        if abs(mask.width / mask.height / (width / height) - 1) > RATIO_TOLERANCE:
+            sizes = f"The mask has {mask.width} x {mask.height} pixels and the picture {width} x {height}"
+            raise BadRequest({"mask": f"{sizes}, which is another shape. Please mask this picture."})
+        low, high = ImageStat.Stat(mask.convert("L")).extrema[0]
+        nothing = low == 255 if request.mask.invert else high == 0
+        if nothing and not request.image.grow:
+            what = "everything is masked, and what is not masked would be painted" if request.mask.invert else "nothing is masked"
+            raise BadRequest({"mask": f"Nothing would change, as {what}. Please paint over what should change."})
