@@ -40,7 +40,7 @@ class Engine:
 
     def __init__(self, settings: Settings, library: Library) -> None:
         self._settings, self._library = settings, library
-        self.inputs = Inputs(settings.folders.inputs)
+        self.inputs = Inputs(settings.folders.inputs, settings.folders.passing)
         self._lock = threading.RLock()
         self._queue: deque[Job] = deque()
         self._jobs: OrderedDict[str, Job] = OrderedDict()

@@ -120,9 +120,16 @@ def check(request: Request, row: Family) -> None:
     wrong: dict[str, str] = {}
     if request.sampler not in row.samplers:
         wrong["sampler"] = f"{row.title} cannot use {request.sampler}. It can use: {', '.join(row.samplers)}."
+    hires = request.hires
+    if hires and hires.sampler and hires.sampler not in row.samplers:
+        wrong["hires.sampler"] = f"{row.title} cannot use {hires.sampler}. It can use: {', '.join(row.samplers)}."
+    if hires and any(pixels % row.size_step for pixels in request.hires_size):
+        wrong["hires"] = (
+            f"{row.title} needs sizes in multiples of {row.size_step}; the second pass would have {'{} x {}'.format(*request.hires_size)}."
+        )
     for name in ("width", "height"):
         pixels = getattr(request, name)
-        if pixels % row.size_step:
+        if pixels % row.size_step and request.image is None:
             wrong[name] = f"{row.title} needs sizes in multiples of {row.size_step}; {pixels} is not."
     if request.negative_prompt and "negative_prompt" not in row.supports:
         wrong["negative_prompt"] = row.why_not.get("negative_prompt", f"{row.title} takes no negative prompt. Please empty it.")

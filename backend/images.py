@@ -61,7 +61,7 @@ def save(data: bytes, request: Request, *, seed: int, outputs: Path, saving: Sav
 
     Raises SaveFailed with what is wrong and what to do.
     """
-    folder = outputs / "txt2img-images"
+    folder = outputs / ("img2img-images" if request.image else "txt2img-images")
     try:
         for part in filter(None, re.split(r"[\\/]+", saving.subfolders)):
             folder /= _filled(part, request, seed, 0, when)

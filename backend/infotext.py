@@ -29,8 +29,8 @@ class Parameters:
     """Key to value as text, in the order written; quoted values are unquoted."""
 
 
-def write(request: Request, *, seed: int, model_hash: str, version: str, notes: Mapping[str, str] | None = None) -> str:
-    """The infotext of one picture of this request. `notes` are further keys, put before the version."""
+def write(request: Request, *, seed: int, model_hash: str, version: str, size: tuple[int, int] | None = None) -> str:
+    """The infotext of one picture of this request. `size` is the picture's own, where it is not the request's."""
     schedule = resolve_schedule(find_sampler(request.sampler), request.scheduler)
     values: dict[str, object] = {
         "Steps": request.steps,
@@ -38,16 +38,50 @@ def write(request: Request, *, seed: int, model_hash: str, version: str, notes: 
         "Schedule type": schedule.name,
         "CFG scale": f"{request.guidance:g}",
         "Seed": seed,
-        "Size": f"{request.width}x{request.height}",
+        "Size": "{}x{}".format(*(size or (request.width, request.height)) if not request.hires else (request.width, request.height)),
         "Model hash": model_hash or None,
         "Model": request.model,
         "RNG": "CPU",
-        **(notes or {}),
+        **_pictures_in(request),
         "Version": version,
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in values.items() if value is not None)
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return f"{request.prompt}{negative}\n{line}"
+
+
+def _pictures_in(request: Request) -> dict[str, object]:
+    """A1111's keys for what the request starts from and for its second pass. What is at A1111's default is left out there too."""
+    image, mask, hires = request.image, request.mask, request.hires
+    values: dict[str, object] = {}
+    if image:
+        values["Denoising strength"] = f"{image.denoising_strength:g}"
+        grow = image.grow
+        if grow:
+            values["Outpaint"] = f"left {grow.left}, top {grow.top}, right {grow.right}, bottom {grow.bottom}"
+    if mask:
+        values |= {
+            "Mask blur": mask.blur,
+            "Mask mode": "Inpaint not masked" if mask.invert else None,
+            "Inpaint area": mask.area if mask.area == "Only masked" else None,
+            "Masked area padding": mask.padding if mask.area == "Only masked" else None,
+            "Masked content": mask.content if mask.content != "original" else None,
+            "Soft inpainting enabled": True if mask.soft else None,
+        }
+    if hires:
+        resized = bool(hires.width or hires.height)
+        values |= {
+            "Denoising strength": f"{hires.denoising_strength:g}",
+            "Hires upscale": None if resized else f"{hires.scale:g}",
+            "Hires resize": f"{hires.width}x{hires.height}" if resized else None,
+            "Hires steps": hires.steps or None,
+            "Hires upscaler": hires.upscaler,
+            "Hires sampler": hires.sampler or None,
+            "Hires schedule type": hires.scheduler or None,
+            "Hires prompt": hires.prompt or None,
+            "Hires negative prompt": hires.negative_prompt or None,
+        }
+    return values
 
 
 def _quoted(value: str) -> str:

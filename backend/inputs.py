@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from backend.images import write_whole
 from backend.types import Request
 
 PNG_COMPRESSION = 1
+PASSING_S = 24 * 3600.0
 RATIO_TOLERANCE = 0.01
 """A mask whose ratio differs from the picture's by more than this share is of another picture."""
 
@@ -34,44 +36,56 @@ class Input:
 
 
 class Inputs:
-    """The folder that keeps them. Server and worker each have one of these over the same folder."""
+    """The folder that keeps them. Server and worker each have one of these over the same folder.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    What a program hands in without asking for anything to be saved goes to a second folder, and is gone after a day.
+    """
 
-    def take(self, data: bytes) -> Input:
-        """Keep the picture in a file's bytes. Raises BadPicture or SaveFailed."""
+    def __init__(self, folder: Path, passing: Path | None = None) -> None:
+        self._folder, self._passing = folder, passing or folder / "passing"
+
+    def take(self, data: bytes, *, keep: bool = True) -> Input:
+        """Take in the picture in a file's bytes. Raises BadPicture or SaveFailed."""
         reading = pictures.read(data)
-        return self._keep(reading.picture, reading.notes)
+        return self._taken(reading.picture, reading.notes, keep)
 
-    def take_mask(self, data: bytes) -> Input:
-        """Keep a mask: the brightness, or the alpha channel where colours say nothing. Raises BadPicture or SaveFailed."""
-        return self._keep(pictures.mask_of(pictures.read(data)), ())
+    def take_mask(self, data: bytes, *, keep: bool = True) -> Input:
+        """Take in a mask: the alpha channel where there is one, else the brightness. Raises BadPicture or SaveFailed."""
+        return self._taken(pictures.mask_of(pictures.read(data)), (), keep)
 
-    def _keep(self, picture: Pillow.Image, notes: tuple[str, ...]) -> Input:
+    def _taken(self, picture: Pillow.Image, notes: tuple[str, ...], keep: bool) -> Input:
         digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height} ".encode())
         digest.update(picture.tobytes())
-        kept = Input(digest.hexdigest(), picture.width, picture.height, notes)
-        path = self._folder / f"{kept.id}.png"
-        if path.exists():
-            return kept
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+        taken = Input(digest.hexdigest(), picture.width, picture.height, notes)
+        folder = self._folder if keep else self._passing
+        path = folder / f"{taken.id}.png"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.touch()
+                return taken
+            folder.mkdir(parents=True, exist_ok=True)
+            self._forget_passed()
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG", compress_level=PNG_COMPRESSION)
             write_whole(path, buffer.getvalue())
         except OSError as error:
             raise SaveFailed(
-                f"The picture could not be kept in {self._folder} ({error.strerror or error}). Make room or choose another outputs folder."
+                f"The picture could not be kept in {folder} ({error.strerror or error}). Make room or choose another outputs folder."
             ) from error
-        return kept
+        return taken
+
+    def _forget_passed(self) -> None:
+        for path in self._passing.glob("*.png"):
+            if time.time() - path.stat().st_mtime > PASSING_S:
+                path.unlink(missing_ok=True)
 
     def path(self, identifier: str) -> Path:
         """The PNG of a kept picture. Raises BadPicture where there is none of that name."""
-        path = self._folder / f"{identifier}.png"
-        if not _ID.fullmatch(identifier) or not path.is_file():
-            raise BadPicture("The picture to start from is not kept here any more. Please choose it again.")
-        return path
+        if _ID.fullmatch(identifier):
+            for folder in (self._folder, self._passing):
+                if (path := folder / f"{identifier}.png").is_file():
+                    return path
+        raise BadPicture("The picture to start from is not kept here any more. Please choose it again.")
 
     def open(self, identifier: str) -> Pillow.Image:
         """Its pixels, RGB or L. Raises BadPicture."""

@@ -55,11 +55,8 @@ def read(data: bytes) -> Reading:
 
 
 def mask_of(reading: Reading) -> Pillow.Image:
-    """A mask, L: the alpha channel where the colours say nothing, else the brightness (white is masked)."""
-    low_high = reading.picture.getextrema()
-    if reading.alpha is not None and all(low == high for low, high in low_high):  # type: ignore[misc]
-        return reading.alpha
-    return reading.picture.convert("L")
+    """A mask, L, as A1111 reads one: the alpha channel where there is one, else the brightness (white is masked)."""
+    return reading.alpha or reading.picture.convert("L")
 
 
 def _converted(opened: Pillow.Image, data: bytes) -> Reading:

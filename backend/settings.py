@@ -32,6 +32,11 @@ class Folders(_Table):
         """Pictures that were handed in to start from."""
         return self.outputs / "inputs"
 
+    @property
+    def passing(self) -> Path:
+        """Pictures that programs handed in, with nothing to be saved."""
+        return self.state / "passing"
+
 
 class Saving(_Table):
     subfolders: str

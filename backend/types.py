@@ -251,7 +251,7 @@ class Result(BaseModel):
     """With its seed resolved."""
     images: tuple[Image, ...]
     seconds: dict[str, float]
-    """By stage: load, encode, denoise, decode, save."""
+    """By stage: load, encode, denoise, upscale, decode, save."""
     peak_memory: int
     """Bytes: the device's peak allocation in this job, or on a CPU the worker's peak resident memory."""
     model_hash: str
@@ -267,7 +267,7 @@ class Progress(BaseModel):
 
     kind: Literal["progress"] = "progress"
     job: str
-    stage: Literal["load", "encode", "denoise", "decode", "save"]
+    stage: Literal["load", "encode", "denoise", "upscale", "decode", "save"]
     step: int = 0
     """Steps done in this batch."""
     steps: int = 0

@@ -234,3 +234,63 @@ def test_pictures_that_could_not_be_saved_can_be_downloaded(tmp_path: Path) -> N
             assert Image.open(io.BytesIO(download.read())).size == (128, 128)
     finally:
         stop_server(broken)
+
+
+def png(picture: Image.Image, kind: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def picture(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
+
+
+def test_img2img_with_a_mask_keeps_what_is_not_masked_and_echoes_no_pictures(server: Server) -> None:
+    """A1111's defaults: fill, only masked, no padding."""
+    before, files = Image.effect_noise((96, 80), 60).convert("RGB"), sorted(server.outputs.rglob("*.png"))
+    mask = Image.new("RGB", before.size)
+    mask.paste("white", (30, 20, 60, 50))
+    body = {**BODY, "width": 64, "height": 64, "init_images": ["data:image/png;base64," + png(before)], "mask": png(mask), "mask_blur": 0}
+    status, answer = server.post("sdapi/v1/img2img", body)
+    assert status == 200, answer
+    after = picture(answer["images"][0])
+    assert after.size == before.size
+    inside = (30, 20, 60, 50)
+    assert after.crop(inside).tobytes() != before.crop(inside).tobytes()
+    for one in (after, before):
+        one.paste("white", inside)
+    assert after.tobytes() == before.tobytes()
+    assert answer["parameters"]["init_images"] is None and answer["parameters"]["mask"] is None
+    info = json.loads(answer["info"])
+    assert info["denoising_strength"] == 0.75
+    assert "Inpaint area: Only masked" in info["infotexts"][0] and "Masked content: fill" in info["infotexts"][0]
+    assert sorted(server.outputs.rglob("*.png")) == files
+
+
+def test_txt2img_with_hires_fix_gives_the_larger_picture(server: Server) -> None:
+    body = {**BODY, "enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent (nearest)", "denoising_strength": 0.4, "hr_second_pass_steps": 3}
+    status, answer = server.post("sdapi/v1/txt2img", body)
+    assert status == 200, answer
+    assert [picture(one).size for one in answer["images"]] == [(192, 192)]
+    assert "Hires upscale: 1.5, Hires steps: 3, Hires upscaler: Latent (nearest)" in json.loads(answer["info"])["infotexts"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "part"),
+    [
+        ({}, "init_images", "no picture to start from"),
+        ({"init_images": ["https://example.com/a.png"]}, "init_images", "not fetched"),
+        ({"init_images": ["not base64!"]}, "init_images", "not base64"),
+        ({"init_images": [base64.b64encode(b"hello, this is text").decode()]}, "init_images", "not a picture"),
+        ({"init_images": [png(Image.new("RGB", (64, 64)))[:60]]}, "init_images", "damaged"),
+        ({"init_images": [png(Image.new("1", (20_000, 20_000)))]}, "init_images", "million pixels"),
+        ({"init_images": [png(Image.new("RGB", (64, 64)))], "mask": png(Image.new("L", (64, 64)))}, "mask", "nothing is masked"),
+        ({"init_images": [png(Image.new("RGB", (64, 64)))], "denoising_strength": 1.5}, "image.denoising_strength", "from 0 to 1"),
+        ({"init_images": [png(Image.new("RGB", (64, 64)))], "resize_mode": 9}, "resize_mode", "Crop and resize"),
+    ],
+)
+def test_img2img_says_what_is_wrong_with_a_picture(server: Server, change: dict[str, Any], field: str, part: str) -> None:
+    status, answer = server.post("sdapi/v1/img2img", {**BODY, **change})
+    assert status == 422
+    assert part in answer["fields"][field]

@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from backend.api.bodies import OPTION_MODEL, Img2Img, Txt2Img
 from backend.api.jobs import picture_bytes
 from backend.engine import Engine, ended
 from backend.errors import AtelierError, BadRequest, DamagedModel, UnknownModel
 from backend.hashes import Hashes
 from backend.jobs import Snapshot
 from backend.library import Library, Model
+from backend.painting import LATENT_UPSCALERS
 from backend.samplers import SAMPLERS, SCHEDULES
 from backend.settings import Settings
-from backend.types import Request, make_request
+from backend.types import Request
 from backend.version import VERSION
-
-OPTION_MODEL = "sd_model_checkpoint"
 
 IDLE_STATE = {
     "skipped": False, "interrupted": False, "stopping_generation": False, "job": "", "job_count": 0, "job_timestamp": "0",
     "job_no": 0, "sampling_step": 0, "sampling_steps": 0,
 }  # fmt: skip
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-
-
-class Txt2Img(BaseModel):
-    """A1111's body. Its defaults are the API's (50 steps, Euler), not the page's. Unknown fields are ignored, as clients rely on."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    prompt: str = ""
-    negative_prompt: str | None = ""
-    seed: Whole | None = -1
-    sampler_name: str | None = None
-    sampler_index: str | None = "Euler"
-    scheduler: str | None = None
-    batch_size: Whole | None = 1
-    n_iter: Whole | None = 1
-    steps: Whole | None = 50
-    cfg_scale: float | None = 7.0
-    width: Whole | None = 512
-    height: Whole | None = 512
-    override_settings: dict[str, Any] | None = Field(default_factory=dict)
-    send_images: bool = True
-    save_images: bool = False
-    enable_hr: bool = False
-    styles: list[str] | None = None
-    script_name: str | None = None
-
-    def not_yet(self) -> dict[str, str]:
-        """Sentences on what is asked for and not built yet; ignoring those would give another picture than the one wanted."""
-        wrong = {}
-        if self.enable_hr:
-            wrong["enable_hr"] = "Hires fix is not available in this version. Send enable_hr: false."
-        if self.script_name:
-            wrong["script_name"] = f"The script “{self.script_name[:60]}” is not here. Send script_name: null."
-        if self.styles:
-            wrong["styles"] = "Styles are not available in this version. Send an empty list."
-        return wrong
-
-    def to_request(self, model: str) -> Request:
-        """Raises BadRequest."""
-        wrong = self.not_yet()
-        if wrong:
-            raise BadRequest(wrong)
-        overrides = self.override_settings or {}
-        given = {
-            "prompt": self.prompt, "negative_prompt": self.negative_prompt, "seed": self.seed, "steps": self.steps, "width": self.width,
-            "height": self.height, "guidance": self.cfg_scale, "batch_size": self.batch_size, "batch_count": self.n_iter,
-            "sampler": self.sampler_name or self.sampler_index or "Euler", "scheduler": self.scheduler or "Automatic",
-            "model": str(overrides.get(OPTION_MODEL) or model),
-        }  # fmt: skip
-        return make_request(**{name: value for name, value in given.items() if value is not None})
 
 
 def _refusal(error: AtelierError) -> JSONResponse:
@@ -105,10 +48,9 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
             raise UnknownModel("There is no usable model. Put one into models/ and try again.")
         return model.name
 
-    @routes.post("/txt2img", response_model=None)
-    async def txt2img(body: Txt2Img) -> dict[str, Any] | Response:
+    async def drawn(body: Txt2Img | Img2Img) -> dict[str, Any] | Response:
         try:
-            request = body.to_request(default_model())
+            request = await asyncio.to_thread(body.to_request, default_model(), engine.inputs)
             job = engine.submit(request, save=body.save_images)
         except AtelierError as error:
             return _refusal(error)
@@ -119,7 +61,19 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
             return JSONResponse({"error": done.failed.error, "detail": done.failed.sentence, "body": "", "errors": done.failed.sentence}, status)
         pictures = [base64.b64encode(picture_bytes(picture)).decode() for picture in done.images] if body.send_images else []
         job.forget_bytes()
-        return {"images": pictures, "parameters": body.model_dump(mode="json"), "info": json.dumps(_info(done))}
+        return {"images": pictures, "parameters": body.echo(), "info": json.dumps(_info(done))}
+
+    @routes.post("/txt2img", response_model=None)
+    async def txt2img(body: Txt2Img) -> dict[str, Any] | Response:
+        return await drawn(body)
+
+    @routes.post("/img2img", response_model=None)
+    async def img2img(body: Img2Img) -> dict[str, Any] | Response:
+        return await drawn(body)
+
+    @routes.get("/latent-upscale-modes")
+    async def latent_upscale_modes() -> list[dict[str, str]]:
+        return [{"name": name} for name in LATENT_UPSCALERS]
 
     @routes.get("/progress")
     async def progress(skip_current_image: bool = False) -> dict[str, Any]:
@@ -189,6 +143,11 @@ def _model(model: Model, hashes: Hashes) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _strength(request: Request) -> float | None:
+    part = request.image or request.hires
+    return part.denoising_strength if part else None
+
+
 def _info(job: Snapshot) -> dict[str, Any]:
     """A1111's `info`, which travels as a JSON string."""
     request = job.request_as_run
@@ -200,7 +159,7 @@ def _info(job: Snapshot) -> dict[str, Any]:
         "width": request.width, "height": request.height, "sampler_name": request.sampler, "cfg_scale": request.guidance, "steps": request.steps,
         "batch_size": request.batch_size, "restore_faces": False, "face_restoration_model": None, "sd_model_name": request.model,
         "sd_model_hash": job.result.model_hash if job.result else "", "sd_vae_name": None, "sd_vae_hash": None, "seed_resize_from_w": -1,
-        "seed_resize_from_h": -1, "denoising_strength": None, "extra_generation_params": {"Schedule type": request.scheduler},
+        "seed_resize_from_h": -1, "denoising_strength": _strength(request), "extra_generation_params": {"Schedule type": request.scheduler},
         "index_of_first_image": 0, "infotexts": [picture.infotext for picture in pictures], "styles": [],
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(job.created)), "clip_skip": 1,
         "is_using_inpainting_conditioning": False, "version": f"atelier {VERSION}",

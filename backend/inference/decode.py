@@ -35,7 +35,7 @@ def decode(vae: Any, latents: Tensor) -> Image.Image:
         if not narrow:
             raise NotFinite("The model's image decoder produced values that are not numbers. Try another model or VAE.")
         log.warning("the VAE overflowed at 16 bit; decoding again at 32 bit")
-    with _widened(vae):
+    with widened(vae):
         pixels = _pixels(vae, latents)
     if not torch.isfinite(pixels).all():
         raise NotFinite("The model's image decoder produced values that are not numbers. Try another model or VAE.")
@@ -53,7 +53,8 @@ def _picture(pixels: Tensor) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _widened(vae: Any) -> Iterator[None]:
+def widened(vae: Any) -> Iterator[None]:
+    """The VAE at 32 bit while the block runs."""
     narrow = vae.dtype
     vae.to(torch.float32)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 import secrets
 import time
@@ -13,19 +14,23 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from PIL import ImageOps
+from PIL.Image import Resampling
 from torch import Tensor
 
 from backend import images, infotext
 from backend.errors import Cancelled, SaveFailed
 from backend.hashes import Hashes
-from backend.inference import samplers
 from backend.inference.cache import Loaded, ModelCache, named
 from backend.inference.conditioning import Conditioning
 from backend.inference.decode import decode
+from backend.inference.denoising import Pass, denoise, first_pass, hires_request, second_pass, upscaled
+from backend.inference.encode import encode
 from backend.inference.memory import Device
-from backend.inference.preview import Previewer
+from backend.inference.starting import Start, prepare
+from backend.inputs import Inputs
 from backend.library import Library, Model
-from backend.samplers import find_sampler
+from backend.painting import LATENT_UPSCALERS
 from backend.settings import Settings
 from backend.tokens import unknown_words
 from backend.types import RANDOM_SEED, Image, Progress, Request, Result, Work
@@ -41,6 +46,7 @@ class Studio:
     library: Library
     cache: ModelCache
     hashes: Hashes
+    inputs: Inputs
 
 
 @dataclass
@@ -57,6 +63,8 @@ class Run:
     """As it is run: with its seed resolved."""
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: list[Image] = field(default_factory=list)
+    drawn: int = 0
+    """Images that are finished; `pictures` may also hold those of a first pass."""
 
     def __post_init__(self) -> None:
         asked = self.work.request
@@ -68,8 +76,7 @@ class Run:
             raise Cancelled("Stopped. Pictures that were finished before are kept.")
 
     def say(self, stage: Any, **values: Any) -> None:
-        done = len(self.pictures) / self.request.image_count
-        told = {"image": len(self.pictures), "images": self.request.image_count, "fraction": done, **values}
+        told = {"image": self.drawn, "images": self.request.image_count, "fraction": self.drawn / self.request.image_count, **values}
         self.report(Progress(job=self.work.job, stage=stage, **told))
 
     @contextlib.contextmanager
@@ -93,22 +100,30 @@ def generate(run: Run, studio: Studio) -> Result:
         with run.stage("load"):
             model_hash = studio.hashes.of(model.denoiser_files, run.check)[:10]
             loaded = holding.enter_context(studio.cache.use(model, run.check))
+        vae = loaded.components["vae"]
         run.say("encode")
         with run.stage("encode"):
-            conditioning: Conditioning = named(model.family.conditioning)(loaded.pipeline("txt2img"), request)
+            conditioning = conditioned(loaded, request)
+            later = conditioned(loaded, hires_request(request)) if request.hires else conditioning
+            start = prepare(request, studio.inputs, vae, model.family.size_step) if request.image else None
+        first = first_pass(request, start)
         for seeds in batches(request):
-            with run.stage("denoise"):
-                latents = denoise(run, studio, loaded, conditioning, seeds)
-            for latent, image_seed in zip(latents, seeds, strict=True):
-                run.say("decode")
-                with run.stage("decode"):
-                    picture = decode(loaded.components["vae"], latent[None])
-                with run.stage("save"):
-                    text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}")
-                    keep(run, studio, picture, image_seed, text)
+            latents = draw(run, studio, loaded, first, conditioning, seeds)
+            if request.hires and request.hires.keep_first:
+                finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
+            if request.hires:
+                with run.stage("upscale"):
+                    second = second_pass(request, enlarged(latents, vae, request))
+                latents = draw(run, studio, loaded, second, later, seeds)
+            if start and not first.runs:
+                keep_all(run, studio, [start.picture] * len(seeds), seeds, model_hash, request)
+            else:
+                finish(run, studio, vae, latents, seeds, model_hash, request, start)
+            run.drawn += len(seeds)
+    notes = (*conditioning.notes, *(start.notes if start else ()), *unseen(model, request))
     return Result(
         job=run.work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
-        peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=(*conditioning.notes, *unseen(model, request)),
+        peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=notes,
     )  # fmt: skip
 
 
@@ -120,57 +135,77 @@ def batches(request: Request) -> Iterator[list[int]]:
         yield seeds[start : start + size]
 
 
-@torch.inference_mode()
-def denoise(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditioning, seeds: list[int]) -> Tensor:
-    """Latents of one batch, N x C x h x w. Noise is drawn on the CPU at 32 bit, so that every device starts alike."""
-    request, row = run.request, loaded.model.family
-    scheduler = samplers.build(request, loaded.components["scheduler"], seeds)
-    pipe = loaded.pipeline("txt2img", scheduler=scheduler)
-    pipe.set_progress_bar_config(disable=True)
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    shape = (
-        1,
-        loaded.components[row.denoiser].config["in_channels"],
-        request.height // pipe.vae_scale_factor,
-        request.width // pipe.vae_scale_factor,
-    )
-    noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators])
-    settings = studio.settings.generation
-    previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
-    begun = time.perf_counter()
-
-    with samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
-
-        def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            run.check()
-            part = (index + 1) / max(pipe.num_timesteps, 1)
-            done = (len(run.pictures) + part * len(seeds)) / request.image_count
-            pace = (time.perf_counter() - begun) / (part * len(seeds))
-            run.say(
-                "denoise", step=min(round(part * request.steps), request.steps), steps=request.steps, fraction=done,
-                eta_s=pace * (1 - done) * request.image_count, preview=previews.make(estimate.latents),
-            )  # fmt: skip
-            return tensors
-
-        run.say("denoise", steps=request.steps)
-        return pipe(
-            latents=noise.to(studio.device.dtype), generator=generators, height=request.height, width=request.width,
-            num_inference_steps=request.steps, guidance_scale=request.guidance, output_type="latent",
-            callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)),
-        ).images  # fmt: skip
+def conditioned(loaded: Loaded, request: Request) -> Conditioning:
+    return named(loaded.model.family.conditioning)(loaded.pipeline("txt2img"), request)
 
 
-def keep(run: Run, studio: Studio, picture: Any, seed: int, text: str) -> None:
-    """Save a picture with its metadata, or hold its bytes where the caller asked for those alone."""
+def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int]) -> Tensor:
+    """Latents of one pass over one batch, N x C x h x w; progress is told, and a stop is heard, at every step."""
+    begin, end = share_of_batch(run.request, this)
+
+    def tell(*, step: int, steps: int, part: float, pace: float, preview: bytes | None) -> None:
+        run.check()
+        done = (run.drawn + (begin + part * (end - begin)) * len(seeds)) / run.request.image_count
+        whole = pace / ((end - begin) * len(seeds)) * run.request.image_count
+        run.say("denoise", step=step, steps=steps, fraction=done, eta_s=whole * (1 - done), preview=preview)
+
+    with run.stage("denoise"):
+        run.say("denoise", steps=this.runs, fraction=(run.drawn + begin * len(seeds)) / run.request.image_count)
+        return denoise(this, loaded, conditioning, seeds, device=studio.device, settings=studio.settings.generation, tell=tell)
+
+
+def share_of_batch(request: Request, this: Pass) -> tuple[float, float]:
+    """Where in a batch's work this pass begins and ends, 0 to 1: steps times pixels, which is what they cost."""
+    if request.hires is None:
+        return 0.0, 1.0
+    second = (request.hires.steps or request.steps) * math.prod(request.hires_size)
+    first = request.steps * request.width * request.height
+    split = first / (first + second)
+    return (0.0, split) if this.request.hires else (split, 1.0)
+
+
+def enlarged(latents: Tensor, vae: Any, request: Request) -> Tensor:
+    """Latents of the first pass in the size of the second, by way of pictures where the upscaler is one of those."""
+    assert request.hires is not None
+    width, height = request.hires_size
+    scale = request.width / latents.shape[-1]
+    if request.hires.upscaler in LATENT_UPSCALERS:
+        return upscaled(latents, request.hires.upscaler, round(height / scale), round(width / scale))
+    way = Resampling.NEAREST if request.hires.upscaler == "Nearest" else Resampling.LANCZOS
+    return torch.cat([encode(vae, ImageOps.fit(decode(vae, latent[None]), (width, height), way)) for latent in latents])
+
+
+def finish(
+    run: Run, studio: Studio, vae: Any, latents: Tensor, seeds: list[int], model_hash: str, request: Request, start: Start | None = None
+) -> None:
+    """Decode each image of the batch, put it back where it came from, and keep it."""
+    for latent, image_seed in zip(latents, seeds, strict=True):
+        run.say("decode")
+        with run.stage("decode"):
+            drawn = decode(vae, latent[None])
+            picture = start.finished(drawn) if start else drawn
+        keep_all(run, studio, [picture], [image_seed], model_hash, request)
+
+
+def keep_all(run: Run, studio: Studio, pictures: list[Any], seeds: list[int], model_hash: str, request: Request) -> None:
+    """Save pictures with their metadata, or hold their bytes where the caller asked for those alone."""
+    for picture, image_seed in zip(pictures, seeds, strict=True):
+        with run.stage("save"):
+            text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size)
+            keep(run, studio, picture, image_seed, text, request)
+
+
+def keep(run: Run, studio: Studio, picture: Any, seed: int, text: str, request: Request) -> None:
+    """Save one picture, as `keep_all` does."""
     # Inside the file stands the request that draws this very picture, alone.
-    own = run.request.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1})
+    own = request.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1})
     data = images.encode_png(picture, own, text, studio.settings.saving.png_compression)
     done = Image(seed=seed, width=picture.width, height=picture.height, infotext=text)
     if not run.work.save:
         run.pictures.append(done.model_copy(update={"data": data}))
         return
     try:
-        path = images.save(data, run.request, seed=seed, outputs=studio.settings.folders.outputs, saving=studio.settings.saving)
+        path = images.save(data, request, seed=seed, outputs=studio.settings.folders.outputs, saving=studio.settings.saving)
     except SaveFailed:
         run.pictures.append(done.model_copy(update={"data": data}))
         raise

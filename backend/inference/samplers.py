@@ -12,20 +12,22 @@ import torch
 from torch import Tensor
 
 from backend.inference.cache import named
+from backend.inference.schedules import beginning_at
 from backend.samplers import Sampler, find_sampler, resolve_schedule
 from backend.types import Request
 
 _SPACING_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas")
 
 
-def build(request: Request, model_scheduler: Any, seeds: list[int]) -> Any:
+def build(request: Request, model_scheduler: Any, seeds: list[int], begin: int = 0) -> Any:
     """A fresh scheduler for one batch: the model's own noise settings, the sampler's class, the schedule's spacing.
 
+    With `begin`, its schedules leave out that many steps at their start.
     `seeds` are the images' seeds, for the one class that draws its noise from seeds and not from generators.
     """
     sampler = find_sampler(request.sampler)
     schedule = resolve_schedule(sampler, request.scheduler)
-    code = named(sampler.code)
+    code = beginning_at(named(sampler.code), begin) if begin else named(sampler.code)
     config = {name: value for name, value in model_scheduler.config.items() if name not in _SPACING_FLAGS and not name.startswith("_")}
     scheduler = code.from_config(_known_to(code, {**config, **sampler.options, **schedule.options}))
     if hasattr(scheduler, "noise_sampler_seed"):

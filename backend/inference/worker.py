@@ -20,6 +20,7 @@ from backend.hashes import Hashes
 from backend.inference import memory
 from backend.inference.cache import ModelCache
 from backend.inference.generate import Run, Studio, generate
+from backend.inputs import Inputs
 from backend.library import Library
 from backend.settings import Settings
 from backend.types import Cancel, Command, Failed, Result, Work, WorkerState
@@ -83,7 +84,8 @@ def run(pipe: Connection, settings: Settings) -> None:
     except AtelierError as error:
         mailbox.send(WorkerState(state="broken", sentence=error.sentence))
         return
-    studio = Studio(settings, device, Library(settings.folders.models), ModelCache(device), Hashes(settings.folders.state / "hashes.json"))
+    hashes, inputs = Hashes(settings.folders.state / "hashes.json"), Inputs(settings.folders.inputs, settings.folders.passing)
+    studio = Studio(settings, device, Library(settings.folders.models), ModelCache(device), hashes, inputs)
     _warm_up(studio)
     mailbox.send(_state(studio))
     while True:

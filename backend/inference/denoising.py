@@ -1,0 +1,151 @@
+"""One run of the denoiser over a batch: from noise or from a picture, freely or under a mask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backend.families import Family
+from backend.inference import samplers
+from backend.inference.cache import Loaded
+from backend.inference.conditioning import Conditioning
+from backend.inference.masking import may_change
+from backend.inference.memory import Device
+from backend.inference.preview import Previewer
+from backend.inference.schedules import noised
+from backend.inference.starting import Start
+from backend.painting import LATENT_UPSCALERS, MaskedContent
+from backend.samplers import find_sampler
+from backend.settings import Generation
+from backend.types import Request
+
+Told = Callable[..., None]
+"""Hears step, steps, part (of this pass, 0 to 1), pace (seconds for all of it) and preview after every step; may raise Cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one run of the denoiser draws."""
+
+    request: Request
+    """Prompt, size, sampler and guidance as this pass has them."""
+
+    steps: int
+    """Of the whole schedule."""
+
+    begin: int = 0
+    """The first step that is run, from 0; `steps` for none."""
+
+    known: Tensor | None = None
+    """Latents to start from, N or 1 x C x h x w; None for noise alone."""
+
+    mask: Tensor | None = None
+    """How much each latent may change, 1 x 1 x h x w, 0 to 1."""
+
+    soft: bool = False
+    """Whether the mask's greys are strengths."""
+
+    content: MaskedContent = "original"
+    """What stands under the mask at the start; "fill" is in the picture already."""
+
+    @property
+    def runs(self) -> int:
+        """Steps that are run."""
+        return self.steps - self.begin
+
+
+def first_pass(request: Request, start: Start | None) -> Pass:
+    """The pass that the request asks for first. Its strength says which of its steps are run, as in diffusers."""
+    if start is None or request.image is None:
+        return Pass(request=request, steps=request.steps)
+    run = min(int(request.steps * request.image.denoising_strength), request.steps)
+    painted = {"soft": request.mask.soft, "content": request.mask.content} if request.mask else {}
+    return Pass(request=request, steps=request.steps, begin=request.steps - run, known=start.known, mask=start.mask, **painted)
+
+
+def hires_request(request: Request) -> Request:
+    """The request as its second pass has it."""
+    hires = request.hires
+    assert hires is not None
+    width, height = request.hires_size
+    sampling = {"sampler": hires.sampler, "scheduler": hires.scheduler} if hires.sampler else {}
+    prompts = {"prompt": hires.prompt or request.prompt, "negative_prompt": hires.negative_prompt or request.negative_prompt}
+    return request.model_copy(update={"width": width, "height": height, "hires": None, **sampling, **prompts})
+
+
+def second_pass(request: Request, known: Tensor) -> Pass:
+    """The hires pass over upscaled latents. As in A1111 it runs all the steps asked for, at the end of a longer schedule."""
+    hires = request.hires
+    assert hires is not None
+    run = hires.steps or request.steps
+    total = math.ceil(run / hires.denoising_strength - 1e-9) if hires.denoising_strength else run
+    return Pass(request=hires_request(request), steps=total, begin=total - run if hires.denoising_strength else total, known=known)
+
+
+def upscaled(latents: Tensor, upscaler: str, rows: int, columns: int) -> Tensor:
+    """Latents N x C x h x w stretched to `rows` x `columns` in the manner of one of LATENT_UPSCALERS, cut where ratios differ."""
+    mode, smooth = LATENT_UPSCALERS[upscaler]
+    scale = max(rows / latents.shape[-2], columns / latents.shape[-1])
+    size = (max(rows, round(latents.shape[-2] * scale)), max(columns, round(latents.shape[-1] * scale)))
+    large = nn.functional.interpolate(latents.float(), size=size, mode=mode, antialias=smooth).to(latents)
+    top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
+    return large[..., top : top + rows, left : left + columns]
+
+
+def latent_size(request: Request, row: Family, scale: int) -> tuple[int, int]:
+    """Rows and columns of latents, for sides rounded up to the family's step."""
+    height, width = (-(-side // row.size_step) * row.size_step // scale for side in (request.height, request.width))
+    return height, width
+
+
+def beneath(this: Pass, known: Tensor, noise: Tensor) -> Tensor:
+    """The latents to start from, with what was asked for under the mask."""
+    if this.mask is None or this.content not in ("latent noise", "latent nothing"):
+        return known
+    change = this.mask.to(known)
+    return (1 - change) * known + change * (noise if this.content == "latent noise" else 0)
+
+
+@torch.inference_mode()
+def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[int], *, device: Device, settings: Generation, tell: Told) -> Tensor:
+    """Latents of one batch, N x C x h x w. Noise is drawn on the CPU at 32 bit, so that every device starts alike."""
+    request, row = this.request, loaded.model.family
+    if this.known is not None and not this.runs:
+        return this.known.expand(len(seeds), -1, -1, -1)
+    scheduler = samplers.build(request, loaded.components["scheduler"], seeds, this.begin)
+    pipe = loaded.pipeline("txt2img", scheduler=scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    shape = (1, loaded.components[row.denoiser].config["in_channels"], *latent_size(request, row, pipe.vae_scale_factor))
+    noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device.torch_device, device.dtype)
+    known = None if this.known is None else this.known.to(noise).expand_as(noise)
+    scheduler.set_timesteps(this.steps, device=device.torch_device)
+    start = noised(scheduler, beneath(this, known, noise), noise, 0) if known is not None and this.begin else noise
+    previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
+    begun = time.perf_counter()
+
+    with samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
+
+        def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            part = (index + 1) / max(pipe.num_timesteps, 1)
+            if known is not None and this.mask is not None:
+                old = noised(scheduler, known, noise, index + 1)
+                change = may_change(this.mask.to(noise), part, soft=this.soft)
+                tensors = {**tensors, "latents": change * tensors["latents"] + (1 - change) * old}
+            tell(
+                step=min(round(part * this.runs), this.runs), steps=this.runs, part=part,
+                pace=(time.perf_counter() - begun) / part, preview=previews.make(estimate.latents),
+            )  # fmt: skip
+            return tensors
+
+        return pipe(
+            latents=start, generator=generators, height=shape[2] * pipe.vae_scale_factor, width=shape[3] * pipe.vae_scale_factor,
+            num_inference_steps=this.steps, guidance_scale=request.guidance, output_type="latent",
+            callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)),
+        ).images  # fmt: skip
