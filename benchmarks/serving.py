@@ -34,7 +34,10 @@ class Served:
             return json.loads(answer.read())
 
     def txt2img(self, **body: Any) -> Any:
-        request = urllib.request.Request(f"{self.url}/sdapi/v1/txt2img", json.dumps(body).encode(), {"content-type": "application/json"})
+        return self.post("sdapi/v1/txt2img", body)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(f"{self.url}/{path}", json.dumps(body).encode(), {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=600) as answer:
             return json.loads(answer.read())
 

@@ -60,11 +60,11 @@ class Visitor:
             self.complaints.append(f"asked another host: {address}")
 
 
-def is_ready(page: Page) -> None:
-    """The page is drawn, its scripts run and its form has been fitted to the model."""
-    expect(page.locator("#t2i_generate")).to_be_visible()
+def is_ready(page: Page, tab: str = "t2i") -> None:
+    """The page is drawn, its scripts run and the form of this tab, which is open, has been fitted to the model."""
+    expect(page.locator(f"#{tab}_generate")).to_be_visible()
     expect(page.locator("#status .device")).not_to_be_empty()
-    expect(page.locator("#t2i_prompt .tokens")).not_to_be_empty()
+    expect(page.locator(f"#{tab}_prompt .tokens")).not_to_be_empty()
 
 
 @contextmanager
@@ -77,10 +77,10 @@ def visitor(browser: Browser, url: str, **options: Any) -> Iterator[Visitor]:
     assert not made.complaints, "\n".join(made.complaints)
 
 
-def prompt(page: Page) -> Locator:
-    return page.locator("#t2i_prompt textarea")
+def prompt(page: Page, tab: str = "t2i") -> Locator:
+    return page.locator(f"#{tab}_prompt textarea")
 
 
-def number(page: Page, name: str) -> Locator:
+def number(page: Page, name: str, tab: str = "t2i") -> Locator:
     """The number field of a slider, or the seed."""
-    return page.locator(f"#t2i_{name} input[type=number]")
+    return page.locator(f"#{tab}_{name} input[type=number]")

@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser import PHONE, Visitor, is_ready, launch, number, prompt, visitor
-from tests.conftest import Server, wait_until
+from tests.browser import PHONE, Visitor, is_ready, number, prompt, visitor
+from tests.conftest import Server
+
+pytest_plugins = ["tests.visiting"]
 
 RED_ON_BLUE = "a red circle on a blue background"
 LONG = 150
 """Steps of a job that is still running when the test gets to it."""
 SEEDS = itertools.count(1000, 100)
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    running = launch(playwright)
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def studio(server: Server) -> Iterator[Server]:
-    """The server with nothing left to do, before the test and after it."""
-
-    def idle() -> bool:
-        status = server.get("internal/status")
-        if status["running"]:
-            server.post(f"internal/job/{status['running']}/stop")
-        return status["worker"]["state"] == "ready" and not status["running"] and not status["waiting"]
-
-    wait_until(idle)
-    yield server
-    wait_until(idle)
-
-
-@pytest.fixture
-def guest(browser: Browser, studio: Server) -> Iterator[Visitor]:
-    with visitor(browser, studio.url) as made:
-        yield made
 
 
 def ask(page: Page, text: str = RED_ON_BLUE, **numbers: float | str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,13 +17,21 @@ from ui.form import ChoiceDropdown, NumberSlider
 from ui.style import asset
 
 
+@dataclass(frozen=True)
+class Slider:
+    """Makes sliders whose elem_ids begin with `prefix`."""
+
+    prefix: str
+
+    def __call__(self, label: str, low: float, high: float, step: float, value: float, name: str, **options: Any) -> NumberSlider:
+        options = {"buttons": [], **options}
+        return NumberSlider(minimum=low, maximum=high, step=step, value=value, label=label, elem_id=f"{self.prefix}_{name}", **options)
+
+
 def settings_cards(prefix: str, model: Model | None) -> tuple[dict[str, Component], gr.HTML]:
     """Size, batch, sampling and seed, with elem_ids that begin with `prefix`: widgets by field, and the ratio buttons."""
     start = model.defaults if model else Defaults()
-
-    def slider(label: str, low: float, high: float, step: float, value: float, name: str) -> NumberSlider:
-        return NumberSlider(minimum=low, maximum=high, step=step, value=value, label=label, elem_id=f"{prefix}_{name}", buttons=[])
-
+    slider = Slider(prefix)
     with gr.Column(elem_classes="card", min_width=0):
         with gr.Row(elem_classes="pair size"):
             width = slider("Width", limits.SIZE_MIN, limits.SIZE_MAX, limits.SIZE_STEP, start.width, "width")
@@ -38,10 +47,11 @@ def settings_cards(prefix: str, model: Model | None) -> tuple[dict[str, Componen
             steps = slider("Sampling steps", 1, limits.STEPS_MAX, 1, start.steps, "steps")
             guidance = slider("CFG Scale", 1, limits.GUIDANCE_MAX, 0.5, start.guidance, "guidance")
     with gr.Column(elem_classes="card", min_width=0), gr.Row(elem_classes="pair seed"):
-        seed = gr.Number(limits.RANDOM_SEED, label="Seed", precision=None, step=1, elem_id=f"{prefix}_seed")
-        gr.HTML(asset("seed_buttons.html"), elem_id=f"{prefix}_seed_buttons", apply_default_css=False)
+        seed = gr.Number(limits.RANDOM_SEED, label="Seed", precision=None, step=1, elem_id=f"{prefix}_seed", elem_classes="seed-number")
+        gr.HTML(asset("seed_buttons.html").replace("{prefix}", prefix), elem_id=f"{prefix}_seed_buttons", apply_default_css=False)
         one_by_one = gr.Checkbox(
-            False, label="Draw a batch one by one", info="Slower; each picture is the same to the bit as alone.", elem_id=f"{prefix}_one_by_one",
+            False, label="Draw a batch one by one", info="Slower; each picture is the same to the bit as alone.",
+            elem_id=f"{prefix}_one_by_one", elem_classes="one-by-one",
         )  # fmt: skip
     widgets: dict[str, Component] = {
         "width": width, "height": height, "batch_count": batch_count, "batch_size": batch_size, "sampler": sampler, "scheduler": scheduler,
@@ -52,7 +62,7 @@ def settings_cards(prefix: str, model: Model | None) -> tuple[dict[str, Componen
 
 def _sampling(prefix: str, start: Defaults, model: Model | None) -> tuple[Component, Component]:
     samplers = list(model.family.samplers) if model else [start.sampler]
-    options: dict[str, Any] = {"interactive": True, "filterable": False}
+    options: dict[str, Any] = {"interactive": True, "filterable": False, "elem_classes": "choice"}
     sampler = ChoiceDropdown(samplers, value=start.sampler, label="Sampling method", elem_id=f"{prefix}_sampler", **options)
     schedules = [schedule.name for schedule in SCHEDULES]
     scheduler = ChoiceDropdown(schedules, value=start.scheduler, label="Schedule type", elem_id=f"{prefix}_scheduler", **options)

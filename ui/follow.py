@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from backend.jobs import Job
+from ui.parts import Target
 from ui.style import asset
+
+EVENTS = "/* 'reuse' 'send' */"
+"""Gradio finds the names of a component's own events by their quotes."""
 
 
 class JobView(gr.HTML):
     """What a handler returns to it is a message for its script: `followed(job)` or `refused(problem)`.
 
-    The script lives in assets/stage.js and assets/job.js. Its event `reuse` carries the values of a Request.
+    The script lives in assets/stage.js and assets/job.js. Its event `reuse` carries the values of a Request, its event
+    `send` those, the tab that a picture goes to, and under which name it is kept.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, prefix: str, task: str, targets: Sequence[Target] = (), **options: Any) -> None:
+        """`task`: the jobs that a page shows here which was opened afresh; see backend/api/jobs.py."""
         super().__init__(
             value=None,
-            html_template=asset("stage.html"),
-            js_on_load="atelier.openStage(element, props, watch, (name, data) => trigger(name, data)); /* 'reuse' */",
+            elem_id=f"{prefix}_view",
+            html_template=asset("stage.html").replace("{sends}", _sends(targets)),
+            # Not as properties of its own: Gradio loses those when an event writes to it before its tab was opened.
+            js_on_load=f"atelier.openStage(element, {json.dumps([prefix, task])}, props, watch, (name, data) => trigger(name, data)); {EVENTS}",
             apply_default_css=False,
             **options,
         )
@@ -46,3 +57,12 @@ def refused(problem: dict[str, Any]) -> dict[str, Any]:
 def accepted() -> dict[str, Any]:
     """Tell the view that what was refused before is in order now."""
     return {"problem": None, "at": time.time()}
+
+
+def _sends(targets: Sequence[Target]) -> str:
+    """A button for each tab that a picture can go to."""
+    return "".join(
+        f'<button type="button" class="deed" data-deed="send" data-tab="{escape(target.id)}" aria-label="Send to {escape(target.title)}">'
+        f"{escape(target.title)}</button>"
+        for target in targets
+    )

@@ -14,9 +14,15 @@ from backend.families import Family
 from backend.library import Library, Model
 from backend.samplers import AUTOMATIC, find_sampler
 from backend.types import Request, make_request
+from ui.naming import nested, reached, without
 
 SWITCHED = {"negative_prompt": "", "guidance": Request.model_fields["guidance"].default}
 """Fields that some families do not have, and what stands in the request then."""
+
+SAME_SAMPLER = ("Use same sampler", "")
+NO_PICTURE = "Please choose a picture to start from."
+NOTHING_PAINTED = "Paint over what should change, or extend the picture."
+SIDES = ("left", "top", "right", "bottom")
 
 Changes = dict[str, dict[str, Any]]
 """Name of a Request's field to the properties of its widget that change."""
@@ -43,11 +49,14 @@ class ChoiceDropdown(gr.Dropdown):
 
 
 class Form:
-    """The widgets of one tab, each under the name of the Request's field that it fills."""
+    """The widgets of one tab, each under the name of the Request's field that it fills; see naming.py for parts.
 
-    def __init__(self, name: str, widgets: Mapping[str, Component]) -> None:
-        self.name = name
-        """Under which the browser remembers the values."""
+    The widget "image" holds the picture and its mask together; the widget "hires" switches that part on.
+    """
+
+    def __init__(self, prefix: str, widgets: Mapping[str, Component]) -> None:
+        self.prefix = prefix
+        """With which the elem_ids begin, and under which the browser remembers the values."""
         self.widgets = dict(widgets)
 
     @property
@@ -60,31 +69,61 @@ class Form:
 
         Fields that the model does not have are switched off on the page; what still stands in them is left out.
         """
-        values = {name: value for name, value in values.items() if value is not None or name == "model"}
-        missing = {name: f"{_label(self.widgets[name])} is empty. Please enter a number." for name in self.widgets.keys() - values.keys()}
-        if missing:
-            raise BadRequest(missing)
-        model = library.find(str(values["model"])) if values.get("model") else None
+        asked = self._pictures(self._hires(values))
+        empty = [name for name, value in asked.items() if value is None and name != "model"]
+        if empty:
+            raise BadRequest({name: f"{_label(self.widgets[name])} is empty. Please enter a number." for name in empty})
+        model = library.find(str(asked["model"])) if asked.get("model") else None
         off = {} if model is None else {name: value for name, value in SWITCHED.items() if name not in model.family.supports}
-        return make_request(**{**values, "model": values.get("model") or "", **off})
+        return make_request(**nested({**asked, "model": asked.get("model") or "", **off}))
+
+    def _hires(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values without the switch, and without the part where it is off."""
+        return {name: value for name, value in values.items() if name != "hires"} if values.get("hires") else without(values, "hires")
+
+    def _pictures(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The picture and its mask under the Request's names. Raises BadRequest where there is nothing to work on."""
+        if "image" not in self.widgets:
+            return dict(values)
+        painted = values["image"]
+        if painted is None or not painted.image:
+            raise BadRequest({"image": NO_PICTURE})
+        asked = {**{name: value for name, value in values.items() if name != "image"}, "image.picture": painted.image}
+        if not self.masks:
+            return asked
+        if painted.mask:
+            return {**asked, "mask.picture": painted.mask}
+        if any(values[f"image.grow.{side}"] for side in SIDES):
+            return without(asked, "mask")
+        raise BadRequest({"image": NOTHING_PAINTED})
+
+    @property
+    def masks(self) -> bool:
+        """Whether this form is about a mask over the picture."""
+        return any(name.startswith("mask.") for name in self.widgets)
 
     def filled(self, request: Request) -> Changes:
-        """Every widget as this request has it."""
-        values: Changes = {name: {"value": getattr(request, name)} for name in self.widgets}
+        """Every widget as this request has it, except the picture, which must be looked up; what it does not have stays as it is."""
+        found = {name: reached(request, name) for name in self.widgets if name not in ("image", "hires")}
+        values: Changes = {name: {"value": value} for name, value in found.items() if value is not None}
+        if "hires" in self.widgets:
+            values["hires"] = {"value": request.hires is not None}
         return merged(values, self.schedules(request.sampler, request.scheduler))
 
     def defaults(self, model: Model) -> Changes:
-        """The values that a model has a say in, as it likes them."""
-        names = ("width", "height", "steps", "guidance", "sampler")
+        """The values that a model has a say in, as it likes them. Where a picture goes in, the size is the picture's."""
+        names = ("steps", "guidance", "sampler") if "image" in self.widgets else ("width", "height", "steps", "guidance", "sampler")
         values: Changes = {name: {"value": getattr(model.defaults, name)} for name in names}
         return merged(values, self.schedules(model.defaults.sampler, model.defaults.scheduler))
 
     def switches(self, family: Family) -> Changes:
         """The choices that the family has; what it does not support is switched off, with the reason. Changes no value."""
         changes: Changes = {"sampler": {"choices": list(family.samplers)}}
+        if "hires.sampler" in self.widgets:
+            changes["hires.sampler"] = {"choices": [SAME_SAMPLER, *family.samplers]}
         for name in SWITCHED:
             on = name in family.supports
-            why = None if on else family.why_not.get(name, f"{family.title} models do not use this.")
+            why = "" if on else family.why_not.get(name, f"{family.title} models do not use this.")
             changes[name] = {"interactive": on, "info": why}
         return changes
 
@@ -105,9 +144,22 @@ class Form:
         fields = error.fields if isinstance(error, BadRequest) else {}
         if isinstance(error, (UnknownModel, DamagedModel)):
             fields = {"model": error.sentence}
-        here = {self.widgets[name].elem_id: sentence for name, sentence in fields.items() if name in self.widgets}
-        rest = [sentence for name, sentence in fields.items() if name not in self.widgets]
+        here: dict[str, str] = {}
+        rest: list[str] = []
+        for name, sentence in fields.items():
+            place = self._place(name)
+            if place is None:
+                rest.append(sentence)
+            else:
+                here[place] = f"{here[place]} {sentence}" if place in here else sentence
         return {"fields": here, "sentence": " ".join(rest) if fields else error.sentence}
+
+    def _place(self, name: str) -> str | None:
+        """The elem_id of the widget that an error of this name is about: the field's own, or its part's."""
+        while name not in self.widgets and "." in name:
+            name = name.rpartition(".")[0]
+        widget = self.widgets.get("image" if name == "mask" else name)
+        return widget.elem_id if widget else None
 
 
 def _label(widget: Component) -> str:

@@ -10,8 +10,9 @@ import gradio as gr
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
-from ui import txt2img
-from ui.parts import Parts
+from ui import drawing, img2img, inpaint, sending, txt2img
+from ui.drawing import DrawingTab
+from ui.parts import QUIET, Parts, Target
 from ui.picker import build_picker
 from ui.style import asset
 
@@ -22,10 +23,16 @@ class Tab:
 
     id: str
     title: str
-    build: Callable[[Parts], None]
+    build: Callable[[Parts], DrawingTab | None]
+    takes_pictures: bool = False
+    """Whether the pictures of other tabs can be sent to it; it then has a canvas."""
 
 
-TABS: tuple[Tab, ...] = (Tab("txt2img", "txt2img", txt2img.build),)
+TABS: tuple[Tab, ...] = (
+    Tab("txt2img", "txt2img", txt2img.build),
+    Tab("img2img", "img2img", img2img.build, takes_pictures=True),
+    Tab("inpaint", "Inpaint", inpaint.build, takes_pictures=True),
+)
 """To add a tab, write one file with a `build`, and add one line here."""
 
 
@@ -36,10 +43,19 @@ def build(engine: Engine, library: Library, settings: Settings) -> gr.Blocks:
             gr.HTML(asset("brand.html"), elem_id="brand", apply_default_css=False)
             picker, refreshed = build_picker(library, settings)
             gr.HTML(asset("theme_toggle.html"), elem_id="theme", apply_default_css=False)
-        parts = Parts(page=page, engine=engine, library=library, settings=settings, picker=picker, refreshed=refreshed)
-        with gr.Tabs(elem_id="tabs"):
-            for tab in TABS:
-                with gr.Tab(tab.title, id=tab.id, elem_id=f"tab_{tab.id}"):
-                    tab.build(parts)
+        targets = tuple(Target(tab.id, tab.title.lower()) for tab in TABS if tab.takes_pictures)
+        parts = Parts(page=page, engine=engine, library=library, settings=settings, picker=picker, refreshed=refreshed, targets=targets)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            built = [_tab(tab, parts) for tab in TABS]
+        drawn = [tab for tab in built if tab]
+        drawing.connect(parts, drawn)
+        sending.connect(parts, tabs, drawn)
         gr.HTML(asset("status.html"), elem_id="statusbar", apply_default_css=False)
     return page
+
+
+def _tab(tab: Tab, parts: Parts) -> DrawingTab | None:
+    with gr.Tab(tab.title, id=tab.id, elem_id=f"tab_{tab.id}") as opened:
+        made = tab.build(parts)
+    opened.select(None, None, None, js=f"() => {{ atelier.opened('{tab.id}'); return []; }}", **QUIET)
+    return made

@@ -5,8 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("page.css", "form.css", "stage.css")
-SCRIPTS = ("core.js", "status.js", "form.js", "keys.js", "job.js", "about.js", "stage.js")
+STYLES = ("page.css", "form.css", "stage.css", "canvas.css")
+SCRIPTS = (
+    "core.js",
+    "status.js",
+    "form.js",
+    "tabs.js",
+    "keys.js",
+    "job.js",
+    "about.js",
+    "stage.js",
+    "canvas_mask.js",
+    "canvas_png.js",
+    "canvas_view.js",
+    "canvas_grow.js",
+    "canvas_tools.js",
+    "canvas_page.js",
+    "canvas.js",
+)
 """In this order; core.js first."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, Field
@@ -14,10 +14,12 @@ from backend.jobs import Job, Snapshot
 from backend.library import Library
 from backend.settings import Settings
 from backend.tokens import TokenCounter
-from backend.types import PROMPT_MAX, Image
+from backend.types import PROMPT_MAX, Image, Request
 from backend.version import VERSION
 
 NOT_STORED = {"cache-control": "no-store"}
+
+Task = Literal["txt2img", "img2img", "inpaint"]
 
 
 class TokenQuestion(BaseModel):
@@ -37,9 +39,9 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
         return job
 
     @routes.get("/jobs/newest")
-    async def newest() -> dict[str, str | None]:
+    async def newest() -> dict[str, str | bool | None]:
         job = engine.newest()
-        return {"job": job.id if job else None}
+        return {"job": job.id, "task": task(job.request), "ended": job.ended} if job else {"job": None, "task": None, "ended": None}
 
     @routes.get("/job/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:
@@ -116,6 +118,13 @@ def file_name(picture: Image, index: int) -> str:
     return "".join(letter if letter.isascii() and letter not in '"\\' and letter.isprintable() else "_" for letter in name)
 
 
+def task(request: Request) -> Task:
+    """What kind of work it is: which tab of the page shows it."""
+    if request.image is None:
+        return "txt2img"
+    return "inpaint" if request.mask or request.image.grow else "img2img"
+
+
 def view(job: Snapshot, position: int) -> dict[str, Any]:
     """A job as the page reads it."""
     progress, result, failed = job.progress, job.result, job.failed
@@ -131,7 +140,7 @@ def view(job: Snapshot, position: int) -> dict[str, Any]:
         "notes": list(result.notes) if result else [], "seconds": result.seconds if result else {},
         "peak_memory": result.peak_memory if result else 0, "model_hash": result.model_hash if result else "",
         "pictures": [_picture(job.id, number, picture) for number, picture in enumerate(job.images)],
-        "request": job.request_as_run.model_dump(mode="json"),
+        "request": job.request_as_run.model_dump(mode="json"), "size": job.request.hires_size,
     }  # fmt: skip
 
 

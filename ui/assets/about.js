@@ -6,8 +6,19 @@
   const seconds = (all) => Object.values(all).reduce((sum, one) => sum + one, 0);
   const inStages = (all) => Object.entries(all).map(([stage, time]) => `${stage} ${time.toFixed(1)} s`).join(", ");
 
+  const borders = (grow) => Object.entries(grow).filter(([, pixels]) => pixels).map(([side, pixels]) => `${side} ${pixels}`).join(", ");
+  const maskText = ({ blur, invert, content, area, padding, soft }) => {
+    const where = area === "Only masked" ? `only masked, padding ${padding}` : "whole picture";
+    return [`blur ${blur}`, content, where, invert ? "not masked" : "", soft ? "soft" : ""].filter(Boolean).join(", ");
+  };
+  const hiresText = ({ upscaler, scale, width, height, steps, denoising_strength: strength }) => {
+    const size = width || height ? "" : `${scale}×`;
+    return [upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
+  };
+
   const facts = ({ job, picture }) => {
     const { request } = job;
+    const { image, mask, hires } = request;
     // The infotext names the schedule that "Automatic" stood for.
     const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
     const time = seconds(job.seconds);
@@ -17,6 +28,10 @@
       ["Steps", request.steps],
       ["Sampler", `${request.sampler}, ${schedule}`],
       ["CFG", request.guidance],
+      ["Strength", image ? image.denoising_strength : ""],
+      ["Mask", mask ? maskText(mask) : ""],
+      ["Extended", image ? borders(image.grow) : ""],
+      ["Hires fix", hires ? hiresText(hires) : ""],
       ["Model", request.model, job.model_hash],
       ["Time", time ? `${time.toFixed(1)} s` : "", inStages(job.seconds)],
       ["Memory", job.peak_memory ? memory(job.peak_memory) : "", "The most that was in use"],
@@ -75,8 +90,18 @@
       said(button, "Filled in");
     },
     seed: ({ picture }, button) => {
-      atelier.setNumber("t2i_seed", picture.seed);
+      atelier.setNumber(`${atelier.prefixOf(button)}_seed`, picture.seed);
       said(button, "Filled in");
+    },
+    // The server already has the picture; only its name goes through the browser.
+    send: async ({ job, picture }, button, trigger) => {
+      const answer = await atelier.post("internal/inputs/of-job", { job: job.id, index: job.pictures.indexOf(picture) }).catch(() => null);
+      if (answer?.ok) {
+        trigger("send", { tab: button.dataset.tab, picture: answer.body.id, request: { ...job.request, seed: picture.seed } });
+        return said(button, "Sent");
+      }
+      said(button, "Not sent");
+      button.title = answer?.body?.detail ?? "No answer from Atelier.";
     },
     copy: ({ picture }, button) => copy(picture.infotext).then(() => said(button, "Copied"), () => said(button, "Not copied")),
     folder: async (_shot, button) => {

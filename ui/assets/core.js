@@ -3,6 +3,7 @@ window.atelier = {};
 
 (() => {
   atelier.find = (selector) => document.querySelector(selector);
+  atelier.isShown = (element) => element.getClientRects().length > 0;
 
   // Browsers may refuse storage (private windows, full disks); the page then simply forgets.
   atelier.stored = (store, key, otherwise) => {
@@ -35,6 +36,15 @@ window.atelier = {};
     input.value = number;
     input.dispatchEvent(new Event("input", { bubbles: true }));
   };
+
+  // A component's properties, with those that never change kept beside them.
+  atelier.withFixed = (props, fixed) => new Proxy(props, {
+    get: (own, name) => (name in own ? own[name] : fixed[name]),
+    set: (own, name, value) => {
+      own[name] = value;
+      return true;
+    },
+  });
 
   // Buttons in pieces of HTML name what they do in data-action; Gradio may redraw them at any time.
   atelier.actions = {};

@@ -1,36 +1,63 @@
 // The form: what was typed is kept in the browser; ratios, seed, token count; sentences at the fields.
 (() => {
   const KEY = "atelier.form.";
+  const MODEL = "atelier.model"; // one for all forms: they share the picker
   const COUNT_AFTER_MS = 300;
   const LONGEST = 20000; // characters that a prompt may have; longer ones are not counted
   const find = atelier.find;
-  let form = {};
+  const forms = {}; // by prefix, as far as they are known
+
+  // Which form something on the page belongs to: the prefix of its elem_ids.
+  atelier.prefixOf = (element) => element.closest(".work").id.replace(/_work$/, "");
 
   // Called by Gradio's events with the fields' names and values in the same order.
-  atelier.remember = (tab, names, values) => {
+  atelier.remember = (prefix, names, values) => {
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
-    atelier.store(localStorage, KEY + tab, now);
-    changed(now);
+    const { model, ...kept } = now;
+    atelier.store(localStorage, KEY + prefix, kept);
+    atelier.store(localStorage, MODEL, model);
+    changed(prefix, now);
   };
-  atelier.recall = (tab, names, values) => {
-    const kept = atelier.stored(localStorage, KEY + tab, {});
-    const back = names.map((name, place) => kept[name] ?? values[place]);
-    changed(Object.fromEntries(names.map((name, place) => [name, back[place]])));
+  // For all forms at once: a name is "model", or the form's prefix and the field's name.
+  atelier.recall = (names, values) => {
+    const kept = {};
+    const now = {};
+    const model = atelier.stored(localStorage, MODEL, null) ?? values[names.indexOf("model")];
+    const back = names.map((name, place) => {
+      if (name === "model") return model;
+      const [prefix, field] = name.split(":");
+      kept[prefix] ??= atelier.stored(localStorage, KEY + prefix, {});
+      now[prefix] ??= { model };
+      now[prefix][field] = kept[prefix][field] ?? values[place];
+      return now[prefix][field];
+    });
+    for (const [prefix, form] of Object.entries(now)) changed(prefix, form);
     return back;
   };
 
-  const changed = (now) => {
-    const recount = now.prompt !== form.prompt || now.model !== form.model;
-    form = now;
-    markRatio();
-    if (recount) countLater();
+  const changed = (prefix, now) => {
+    const before = forms[prefix] ?? {};
+    forms[prefix] = now;
+    markRatio(prefix);
+    if (now.prompt !== before.prompt || now.model !== before.model) countLater(prefix);
   };
 
+  // A tab is built when it is opened first.
+  document.addEventListener("tabopened", () => {
+    setTimeout(() => {
+      for (const prefix of Object.keys(forms)) {
+        if (!document.getElementById(`${prefix}_prompt`)?.offsetParent) continue;
+        markRatio(prefix);
+        countLater(prefix);
+      }
+    });
+  });
+
   // Ratios keep the area that the model was trained for.
-  const markRatio = () => {
-    for (const button of document.querySelectorAll("[data-ratio]")) {
+  const markRatio = (prefix) => {
+    for (const button of document.querySelectorAll(`#${prefix}_ratios [data-ratio]`)) {
       const [width, height] = sized(button);
-      button.setAttribute("aria-pressed", String(width === form.width && height === form.height));
+      button.setAttribute("aria-pressed", String(width === forms[prefix].width && height === forms[prefix].height));
     }
   };
   const sized = (button) => {
@@ -42,50 +69,53 @@
   };
   document.addEventListener("click", (event) => {
     const ratio = event.target.closest?.("[data-ratio]");
-    if (ratio) {
-      const [width, height] = sized(ratio);
-      atelier.setNumber("t2i_width", width);
-      atelier.setNumber("t2i_height", height);
-    }
+    if (ratio) resize(atelier.prefixOf(ratio), ...sized(ratio));
     const word = event.target.closest?.("[data-word]");
-    if (word) addWord(word.dataset.word);
+    if (word) addWord(atelier.prefixOf(word), word.dataset.word);
   });
-  atelier.actions.swap = () => {
-    const { width, height } = form;
-    atelier.setNumber("t2i_width", height);
-    atelier.setNumber("t2i_height", width);
+  const resize = (prefix, width, height) => {
+    atelier.setNumber(`${prefix}_width`, width);
+    atelier.setNumber(`${prefix}_height`, height);
   };
-  atelier.actions["seed-random"] = () => atelier.setNumber("t2i_seed", -1);
-  atelier.actions["seed-reuse"] = () => {
-    const seed = atelier.lastSeed?.();
-    if (seed != null) atelier.setNumber("t2i_seed", seed);
+  atelier.actions.swap = (button) => {
+    const prefix = atelier.prefixOf(button);
+    const { width, height } = forms[prefix];
+    resize(prefix, height, width);
+  };
+  atelier.actions["seed-random"] = (button) => atelier.setNumber(`${atelier.prefixOf(button)}_seed`, -1);
+  atelier.actions["seed-reuse"] = (button) => {
+    const prefix = atelier.prefixOf(button);
+    const seed = atelier.lastSeed[prefix]?.();
+    if (seed != null) atelier.setNumber(`${prefix}_seed`, seed);
   };
 
-  const addWord = (word) => {
-    const box = find("#t2i_prompt textarea");
+  const addWord = (prefix, word) => {
+    const box = find(`#${prefix}_prompt textarea`);
     const before = box.value.trimEnd();
     box.value = before ? `${before} ${word}` : word;
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
   // Tokens and unknown words, as the server counts them.
-  let timer = 0;
-  let asked = 0;
-  const countLater = () => {
-    clearTimeout(timer);
-    timer = setTimeout(count, COUNT_AFTER_MS);
+  const timers = {};
+  const turns = {};
+  const countLater = (prefix) => {
+    clearTimeout(timers[prefix]);
+    timers[prefix] = setTimeout(count, COUNT_AFTER_MS, prefix);
   };
-  const count = async () => {
-    const turn = ++asked;
+  const count = async (prefix) => {
+    const { model, prompt } = forms[prefix];
+    const text = prompt ?? "";
+    if (!document.getElementById(`${prefix}_prompt`)) return;
+    const turn = turns[prefix] = (turns[prefix] ?? 0) + 1;
     let answer = null;
-    const text = form.prompt ?? "";
-    if (form.model && text.length <= LONGEST) {
-      try { answer = (await atelier.post("internal/tokens", { model: form.model, text })).body; } catch { /* no count, then */ }
+    if (model && text.length <= LONGEST) {
+      try { answer = (await atelier.post("internal/tokens", { model, text })).body; } catch { /* no count, then */ }
     }
-    if (turn === asked) showCount(answer?.limit ? answer : null);
+    if (turn === turns[prefix]) showCount(prefix, answer?.limit ? answer : null);
   };
-  const showCount = (answer) => {
-    const block = find("#t2i_prompt");
+  const showCount = (prefix, answer) => {
+    const block = document.getElementById(`${prefix}_prompt`);
     if (!block) return;
     let place = block.querySelector(".tokens");
     if (!place) {
@@ -96,17 +126,19 @@
     place.textContent = answer ? `${answer.count}/${answer.limit}` : "";
     place.classList.toggle("over", Boolean(answer && answer.count > answer.limit));
     place.title = answer ? `${answer.count} of ${answer.limit} tokens` : "";
-    const note = find("#t2i_hint .unknown");
+    const note = find(`#${prefix}_hint .unknown`);
     if (note) note.textContent = answer?.unknown?.length ? `Not among this model's words: ${answer.unknown.join(", ")}.` : "";
   };
 
-  // Sentences at the fields they are about: elem_id to sentence.
-  atelier.markFields = (fields) => {
-    document.querySelectorAll(".problem").forEach((old) => old.remove());
-    document.querySelectorAll("[aria-invalid]").forEach((input) => {
-      input.removeAttribute("aria-invalid");
-      input.removeAttribute("aria-describedby");
-    });
+  // Sentences at the fields of one form, and at the picker: elem_id to sentence.
+  atelier.markFields = (work, fields) => {
+    for (const place of [work, find("#model_picker")].filter(Boolean)) {
+      place.querySelectorAll(".problem").forEach((old) => old.remove());
+      place.querySelectorAll("[aria-invalid]").forEach((input) => {
+        input.removeAttribute("aria-invalid");
+        input.removeAttribute("aria-describedby");
+      });
+    }
     let first = null;
     for (const [id, sentence] of Object.entries(fields)) {
       const block = document.getElementById(id);
@@ -123,6 +155,21 @@
       first ??= block;
     }
     first?.scrollIntoView({ block: "nearest" });
+  };
+
+  // What Generate sends: the mask is handed over now, and its name takes the canvas's place among the values.
+  atelier.painted = async (id, place, values) => {
+    const canvas = atelier.canvases[id];
+    return canvas ? values.with(place, await canvas.ready()) : values;
+  };
+
+  // The pixels on each side were typed or drawn with a slider. The canvas can show whole steps only.
+  atelier.grow = (id, [left, top, right, bottom]) => {
+    const canvas = atelier.canvases[id];
+    const wanted = { left, top, right, bottom };
+    canvas?.setGrow(wanted, false);
+    const { grow } = canvas?.value() ?? {};
+    if (grow && Object.keys(wanted).every((side) => grow[side] === wanted[side])) canvas.setGrow(wanted);
   };
 
   // Gradio pulls a typed number into its range without a word when the field is left; here the server says what is wrong.

@@ -2,33 +2,37 @@
 (() => {
   const SEEN_MS = 400;
   const HIDDEN_MS = 1500;
-  const JOBS = "atelier.jobs"; // of this tab, oldest first: the one that is shown and those that wait behind it
-  const OWN = "atelier.own"; // of this browser: the jobs that it started
+  // Both by the form's prefix.
+  const JOBS = "atelier.jobs."; // of this tab of the browser, oldest first: the one that is shown and those that wait behind it
+  const OWN = "atelier.own."; // of this browser: the jobs that it started
   const OWN_KEPT = 50;
 
   const active = (job) => job.state === "queued" || job.state === "running";
 
-  // `stage` shows: job(job, behind), lost(), offline(). Returns { start(), follow(id), stop() }.
-  atelier.followJobs = (stage) => {
-    let jobs = atelier.stored(sessionStorage, JOBS, []);
+  // `stage` shows: job(job, behind), lost(), offline(), and its `root` is in the form of that prefix. `task`: see openStage.
+  // Returns { start(), follow(id), stop() }.
+  atelier.followJobs = (stage, prefix, task) => {
+    const work = stage.root.closest(".work");
+    let jobs = atelier.stored(sessionStorage, JOBS + prefix, []);
     let current = null; // the id that is asked for
     let running = false; // whether that job has not ended yet, as far as is known
     let timer = 0;
     let turn = 0;
 
-    const own = () => atelier.stored(localStorage, OWN, []);
-    const keep = () => atelier.store(sessionStorage, JOBS, jobs);
+    const own = () => atelier.stored(localStorage, OWN + prefix, []);
+    const keep = () => atelier.store(sessionStorage, JOBS + prefix, jobs);
 
     const setRunning = (now) => {
       running = now;
       const mine = running && own().includes(current);
-      if (mine) document.body.dataset.ownJob = current;
-      else delete document.body.dataset.ownJob;
+      if (mine) work.dataset.ownJob = current;
+      else delete work.dataset.ownJob;
     };
 
+    const seen = () => !document.hidden && atelier.isShown(stage.root);
     const later = () => {
       clearTimeout(timer);
-      timer = setTimeout(ask, document.hidden ? HIDDEN_MS : SEEN_MS);
+      if (running || seen()) timer = setTimeout(ask, seen() ? SEEN_MS : HIDDEN_MS);
     };
 
     const ask = async () => {
@@ -79,15 +83,17 @@
     const attach = async () => {
       try {
         const { body } = await atelier.get("internal/jobs/newest");
-        if (current || !body?.job) return;
+        if (current || body?.task !== task) return;
         current = body.job;
         ask();
       } catch { /* nothing to show, then */ }
     };
 
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && running) ask();
-    });
+    const lookAgain = () => {
+      if (seen() && running) ask();
+    };
+    document.addEventListener("visibilitychange", lookAgain);
+    document.addEventListener("tabopened", () => setTimeout(lookAgain));
 
     return {
       start() {
@@ -96,7 +102,7 @@
         else attach();
       },
       follow(id) {
-        atelier.store(localStorage, OWN, [...own(), id].slice(-OWN_KEPT));
+        atelier.store(localStorage, OWN + prefix, [...own(), id].slice(-OWN_KEPT));
         const busy = running && jobs.includes(current);
         jobs = busy ? [...jobs, id] : [id];
         keep();

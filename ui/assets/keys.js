@@ -1,6 +1,6 @@
 // Keys: Ctrl+Enter (Cmd+Enter) draws, Esc stops.
 (() => {
-  const shown = (element) => element && element.offsetParent !== null && !element.disabled;
+  const shown = (element) => atelier.isShown(element) && !element.disabled;
   const visible = (selector) => [...document.querySelectorAll(selector)].find(shown);
 
   document.addEventListener("keydown", (event) => {

@@ -62,7 +62,8 @@
       const preview = `${job.id}/preview.jpg?${job.preview}`;
       if (job.preview && preview !== this.preview) {
         this.preview = preview;
-        this.show(`internal/job/${preview}`, job.request, "The picture so far", "preview");
+        const [width, height] = job.size;
+        this.show(`internal/job/${preview}`, { width, height }, "The picture so far", "preview");
       }
     }
 
@@ -171,7 +172,7 @@
 
     refused(problem) {
       const marked = Object.keys(problem?.fields ?? {}).length > 0;
-      atelier.markFields(problem?.fields ?? {});
+      atelier.markFields(this.root.closest(".work"), problem?.fields ?? {});
       if (!problem) this.trouble(null);
       else this.trouble(marked ? "Please look at the marked fields" : "That did not work", [...Object.values(problem.fields), problem.sentence].filter(Boolean).join(" "));
     }
@@ -220,15 +221,17 @@
     });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      if (!atelier.isShown(stage.root)) return;
       if (event.target !== document.body && !stage.root.contains(event.target)) return;
       stage.step(event.key === "ArrowLeft" ? -1 : 1);
     });
   };
 
   // Called by the view when Gradio has drawn it. Its value carries messages from Python; see follow.py.
-  atelier.openStage = (element, props, watch, trigger) => {
+  // `prefix` is that of the form's elem_ids, `task` the jobs that a page shows here which was opened afresh.
+  atelier.openStage = (element, [prefix, task], props, watch, trigger) => {
     const stage = new Stage(element.querySelector(".view"));
-    const follower = atelier.followJobs(stage);
+    const follower = atelier.followJobs(stage, prefix, task);
     listen(stage, trigger);
     watch("value", () => {
       const message = props.value;
@@ -241,9 +244,10 @@
       }
     });
     document.addEventListener("click", (event) => {
-      if (event.target.closest?.("button.stop")) follower.stop();
+      if (event.target.closest?.(`#${prefix}_stop`)) follower.stop();
     });
-    atelier.lastSeed = () => stage.shots[stage.chosen]?.picture.seed ?? null;
+    atelier.lastSeed[prefix] = () => stage.shots[stage.chosen]?.picture.seed ?? null;
     follower.start();
   };
+  atelier.lastSeed = {}; // by prefix
 })();
