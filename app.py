@@ -62,14 +62,16 @@ def has_screen() -> bool:
 def build(settings: "Settings") -> "tuple[FastAPI, Engine]":
     """The app with all its routes, and the engine behind it, not started yet."""
     from backend.api.app import create
+    from backend.batches import Batches
     from backend.engine import Engine
     from backend.library import Library
     from ui import shell
 
     library = Library(settings.folders.models)
     engine = Engine(settings, library)
-    app = create(engine, library, settings)
-    shell.mount(app, engine, library, settings)  # last: it answers every path that is left
+    batches = Batches(engine)
+    app = create(engine, batches, library, settings)
+    shell.mount(app, engine, batches, library, settings)  # last: it answers every path that is left
     return app, engine
 
 

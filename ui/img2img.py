@@ -9,6 +9,7 @@ from backend.painting import RESIZE_MODES, ImageInput
 from ui import sizes
 from ui.controls import Slider, settings_cards
 from ui.drawing import DrawingTab, asking_block, source_block
+from ui.folder import folder_card
 from ui.follow import JobView
 from ui.form import Form
 from ui.parts import Parts
@@ -26,6 +27,7 @@ def build(parts: Parts) -> DrawingTab:
             with gr.Column(elem_classes="settings", min_width=0):
                 resizing, factor, told = _resizing()
                 settings, ratios = settings_cards(PREFIX, model)
+                folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="img2img", targets=parts.targets)
     form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings})
@@ -33,6 +35,8 @@ def build(parts: Parts) -> DrawingTab:
     sizes.follow_picture(parts, tab, {factor: 1.0})
     sizes.follow_factor(parts, tab, factor)
     sizes.tell_sizes(parts, tab, told)
+    with folder:
+        folder_card(parts, tab)
     return tab
 
 

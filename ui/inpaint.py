@@ -11,6 +11,7 @@ from backend.painting import GROW_MAX, INPAINT_AREAS, MASK_BLUR_MAX, MASKED_CONT
 from ui import sizes
 from ui.controls import Slider, settings_cards
 from ui.drawing import DrawingTab, asking_block, source_block
+from ui.folder import folder_card
 from ui.follow import JobView
 from ui.form import SIDES, Form
 from ui.parts import QUIET, Parts
@@ -32,12 +33,15 @@ def build(parts: Parts) -> DrawingTab:
                 masking = _masking()
                 growth = _growth()
                 settings, ratios = settings_cards(PREFIX, model)
+                folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="inpaint", targets=parts.targets)
     form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings})
     tab = DrawingTab("inpaint", form, view, asking, ratios, canvas)
     sizes.follow_picture(parts, tab, dict.fromkeys(growth.values(), 0))
     sizes.follow_growth(parts, tab)
+    with folder:
+        folder_card(parts, tab)
     masking["mask.area"].change(_padding, masking["mask.area"], masking["mask.padding"], **QUIET)  # type: ignore[attr-defined]
     soften = f"(pixels) => {{ atelier.canvases['{canvas.elem_id}']?.setBlur(pixels); return []; }}"
     masking["mask.blur"].change(None, masking["mask.blur"], [], js=soften, **QUIET)  # type: ignore[attr-defined]

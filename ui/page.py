@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
@@ -36,7 +37,7 @@ TABS: tuple[Tab, ...] = (
 """To add a tab, write one file with a `build`, and add one line here."""
 
 
-def build(engine: Engine, library: Library, settings: Settings) -> gr.Blocks:
+def build(engine: Engine, batches: Batches, library: Library, settings: Settings) -> gr.Blocks:
     """The whole page, not yet mounted."""
     with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_id="topbar"):
@@ -44,7 +45,9 @@ def build(engine: Engine, library: Library, settings: Settings) -> gr.Blocks:
             picker, refreshed = build_picker(library, settings)
             gr.HTML(asset("theme_toggle.html"), elem_id="theme", apply_default_css=False)
         targets = tuple(Target(tab.id, tab.title.lower()) for tab in TABS if tab.takes_pictures)
-        parts = Parts(page=page, engine=engine, library=library, settings=settings, picker=picker, refreshed=refreshed, targets=targets)
+        parts = Parts(
+            page=page, engine=engine, batches=batches, library=library, settings=settings, picker=picker, refreshed=refreshed, targets=targets,
+        )  # fmt: skip
         with gr.Tabs(elem_id="tabs") as tabs:
             built = [_tab(tab, parts) for tab in TABS]
         drawn = [tab for tab in built if tab]

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library, Model
 from backend.settings import Settings
@@ -32,6 +33,7 @@ class Parts:
     engine: Engine
     library: Library
     settings: Settings
+    batches: Batches
     picker: gr.Dropdown
     """The model picker in the header; its value is a model's name."""
     refreshed: Dependency

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
@@ -15,7 +16,7 @@ from ui.fast_gradio import without_stubs
 UPLOAD_MAX = "64mb"
 
 
-def mount(app: FastAPI, engine: Engine, library: Library, settings: Settings) -> None:
+def mount(app: FastAPI, engine: Engine, batches: Batches, library: Library, settings: Settings) -> None:
     """Build the page, and mount it at "/". Call it last: routes that are added later are not reached."""
     _prepare(settings.folders.state / "tmp")
     with without_stubs():
@@ -27,7 +28,7 @@ def mount(app: FastAPI, engine: Engine, library: Library, settings: Settings) ->
 
     gradio.mount_gradio_app(
         app,
-        build(engine, library, settings),
+        build(engine, batches, library, settings),
         path="/",
         theme=AtelierTheme(),
         head=head(),

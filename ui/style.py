@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("page.css", "form.css", "stage.css", "canvas.css")
+STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css")
 SCRIPTS = (
     "core.js",
     "status.js",
@@ -15,6 +15,7 @@ SCRIPTS = (
     "job.js",
     "about.js",
     "stage.js",
+    "batch.js",
     "canvas_mask.js",
     "canvas_png.js",
     "canvas_view.js",

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from backend.access import Guard
+from backend.api import batches as batch_routes
 from backend.api import health, inputs, jobs, sdapi
+from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
@@ -18,7 +20,7 @@ ENGINE_DELAY_S = 0.3
 """The worker's imports wait this long, so that the first page is not slowed down by them."""
 
 
-def create(engine: Engine, library: Library, settings: Settings) -> FastAPI:
+def create(engine: Engine, batches: Batches, library: Library, settings: Settings) -> FastAPI:
     """The app, with the engine starting shortly after it serves."""
 
     @contextlib.asynccontextmanager
@@ -27,7 +29,13 @@ def create(engine: Engine, library: Library, settings: Settings) -> FastAPI:
         yield
 
     app = FastAPI(title="Atelier", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    for routes in (health.router(engine), jobs.router(engine, library, settings), inputs.router(engine), sdapi.router(engine, library, settings)):
+    for routes in (
+        health.router(engine),
+        jobs.router(engine, library, settings),
+        inputs.router(engine),
+        batch_routes.router(engine, batches),
+        sdapi.router(engine, library, settings),
+    ):
         app.include_router(routes)
     app.add_middleware(Guard)
     return app
