@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.serving import ROOT, Served, served
 
@@ -41,7 +41,7 @@ def sheet(atelier: Served) -> Image.Image:
     return page
 
 
-def shoot(browser: Browser, atelier: Served, name: str, size: dict[str, int], scheme: str) -> None:
+def shoot(browser: Browser, atelier: Served, name: str, size: dict[str, int], scheme: str) -> Page:
     """Draw the prompt in a new window and keep what it then shows."""
     context = browser.new_context(viewport={"width": size["width"], "height": size["height"]}, color_scheme="dark" if scheme == "dark" else "light")
     page = context.new_page()
@@ -55,7 +55,22 @@ def shoot(browser: Browser, atelier: Served, name: str, size: dict[str, int], sc
     page.locator("#statusbar").get_by_text("Ready").wait_for()
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=DOCS / f"{name}.png")
-    context.close()
+    return page
+
+
+def paint(page: Page) -> None:
+    """Send the picture to the inpaint tab, and paint over its sky."""
+    page.get_by_role("button", name="Send to inpaint").first.click()
+    box = page.locator("#inp_image .picture").bounding_box()
+    assert box
+    for line in range(4):
+        y = box["y"] + box["height"] * (0.12 + 0.06 * line)
+        page.mouse.move(box["x"] + box["width"] * 0.55, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.9, y, steps=5)
+        page.mouse.up()
+    page.locator("#inp_prompt textarea").fill("snowy mountains at sunset with the sun")
+    page.screenshot(path=DOCS / "inpaint-light.png")
 
 
 def main() -> None:
@@ -65,7 +80,10 @@ def main() -> None:
         sheet(atelier).save(DOCS / "starter.png", optimize=True)
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         for name, size, scheme in (("page-light", DESK, "light"), ("page-dark", DESK, "dark"), ("phone-dark", PHONE, "dark")):
-            shoot(browser, atelier, name, size, scheme)
+            page = shoot(browser, atelier, name, size, scheme)
+            if name == "page-light":
+                paint(page)
+            page.context.close()
         browser.close()
 
 

@@ -49,7 +49,8 @@ in twelve was kept out of training, to score with.
 - UNet and text encoder together, on its latents: {unet_steps:,} steps of {unet_batch}, every tenth caption empty so that guidance works.
 - v-prediction on scaled-linear betas that end at {beta_end}, where Stable Diffusion's end at 0.012: latents here are so small (16x16)
   that at 0.012 the last noise level still lets the mean brightness through, and the model would learn to expect it there.
-- AdamW, cosine decay, bfloat16 arithmetic, averaged weights; kept at 16 bit.
+- In training the text encoder has a second task: to say which facts a caption states. It makes words mean something early.
+- Muon for the weights between layers, AdamW for the rest, cosine decay, bfloat16 arithmetic, averaged weights; kept at 16 bit.
 
 ## What it scores
 

@@ -1,0 +1,51 @@
+"""The parts of the starter model's training that are our own: the optimiser, and what the text encoder learns to say."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tools.starter.facts import SceneFacts, ShapeFacts
+from tools.starter.muon import Muon, hidden_weights, orthogonal
+from tools.starter.reading import FIELDS, NOT_ASKED, Reader, answers
+
+
+def test_steps_are_orthogonal_whatever_the_gradients_scales() -> None:
+    torch.manual_seed(0)
+    lopsided = torch.randn(3, 24, 40) * torch.logspace(-3, 2, 40)
+    for matrices in (lopsided, lopsided.mT.contiguous()):
+        values = torch.linalg.svdvals(orthogonal(matrices).float())
+        assert values.max() < 1.3
+        assert values.median() > 0.6
+
+
+def test_layers_that_touch_pixels_and_embeddings_are_left_to_adam() -> None:
+    model = nn.ModuleList([nn.Conv2d(3, 32, 3), nn.Conv2d(32, 32, 3), nn.Embedding(50, 32), nn.Linear(32, 64), nn.Conv2d(64, 12, 1)])
+    assert [weight.shape[0] for weight in hidden_weights(model)] == [32, 64]
+
+
+def test_a_step_goes_against_the_gradient_as_far_as_adams_would() -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.zeros(32, 16, 3, 3))
+    weight.grad = torch.randn_like(weight) * 1e-4
+    Muon([weight], lr=0.01, weight_decay=0.0).step()
+    assert float((weight.detach() * weight.grad).sum()) < 0
+    assert 0.5 < float(weight.detach().square().mean().sqrt()) / (0.2 * 0.01) < 1.5
+
+
+def test_a_reader_learns_what_captions_say_and_is_not_asked_for_the_rest() -> None:
+    facts = [ShapeFacts(colour="red", shape="star", ground="blue"), SceneFacts(land="sea", time="night", body="moon")]
+    wanted = answers(facts)
+    names = list(FIELDS)
+    assert wanted[0, names.index("land")] == NOT_ASKED and wanted[1, names.index("shape")] == NOT_ASKED
+    assert FIELDS["shape"][wanted[0, names.index("shape")]] == "star"
+    torch.manual_seed(0)
+    reader, vectors = Reader(32), torch.randn(2, 32)
+    optimizer = torch.optim.Adam(reader.parameters(), lr=0.05)
+    first = float(reader(vectors, wanted))
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = reader(vectors, wanted)
+        loss.backward()
+        optimizer.step()
+    assert float(reader(vectors, wanted)) < 0.05 * first
