@@ -80,7 +80,8 @@ class Engine:
     def submit(self, request: Request, *, save: bool = True) -> Job:
         """Put a request into the queue. Raises UnknownModel, DamagedModel or BadRequest at once, with a sentence."""
         model = self._library.find(request.model)
-        check(request, model.family)
+        refiner = self._library.find(request.refiner.model) if request.refiner else None
+        check(request, model.family, refiner.family if refiner else None)
         self.inputs.check(request)
         job = Job(request.model_copy(update={"model": model.name}), save=save)
         with self._lock:

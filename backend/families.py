@@ -39,6 +39,8 @@ class Family:
     """Task to the pipeline class that runs it."""
     conditioning: str
     """The function that turns prompts into embeddings: (pipe, request) -> Conditioning."""
+    latents: str
+    """Names the space that its latents are in; models that share one can continue each other's pictures."""
     denoiser: str = "unet"
     """Name of the component that is called at every step; its weights give the model its hash."""
     supports: frozenset[str] = frozenset({"negative_prompt", "guidance"})
@@ -54,6 +56,11 @@ class Family:
     the last row is the offset. Empty: previews are decoded by the VAE itself, as it is small enough."""
     why_not: Mapping[str, str] = field(default_factory=dict)
     """For what it does not support: the reason, as the form shows it."""
+
+    @property
+    def task(self) -> str:
+        """How its pipeline is run: "txt2img", or "refine" for one that only continues what another began."""
+        return "txt2img" if "txt2img" in self.pipelines else "refine"
 
 
 _CLIP = "backend.inference.conditioning:encode_clip"
@@ -75,23 +82,29 @@ _SDXL_PREVIEW = (
 FAMILIES: tuple[Family, ...] = (
     Family(
         id="starter", title="Atelier starter", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 160},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP,
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="starter",
         defaults=Defaults(width=128, height=128, steps=20, guidance=5.0),
     ),
     Family(
         id="sd1", title="Stable Diffusion 1.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 768},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP, preview_factors=_SD_PREVIEW,
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="sd", preview_factors=_SD_PREVIEW,
         defaults=Defaults(sampler="Euler a"),
     ),
     Family(
         id="sd2", title="Stable Diffusion 2.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 1024},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP, preview_factors=_SD_PREVIEW,
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="sd", preview_factors=_SD_PREVIEW,
         defaults=Defaults(width=768, height=768),
     ),
     Family(
         id="sdxl", title="Stable Diffusion XL", pipeline_names=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
         detect={"unet.cross_attention_dim": 2048}, pipelines={"txt2img": "diffusers:StableDiffusionXLPipeline"},
-        conditioning="backend.inference.conditioning:encode_clip_pair", preview_factors=_SDXL_PREVIEW,
+        conditioning="backend.inference.conditioning:encode_clip_pair", latents="sdxl", preview_factors=_SDXL_PREVIEW,
+        defaults=Defaults(width=1024, height=1024, guidance=5.0, sampler="Euler a"),
+    ),
+    Family(
+        id="sdxl-refiner", title="Stable Diffusion XL refiner", pipeline_names=("StableDiffusionXLImg2ImgPipeline",),
+        detect={"unet.cross_attention_dim": 1280}, pipelines={"refine": "diffusers:StableDiffusionXLImg2ImgPipeline"},
+        conditioning="backend.inference.conditioning:encode_clip_pair", latents="sdxl", preview_factors=_SDXL_PREVIEW,
         defaults=Defaults(width=1024, height=1024, guidance=5.0, sampler="Euler a"),
     ),
 )  # fmt: skip
@@ -115,9 +128,13 @@ def find_family(pipeline_name: str, configs: Mapping[str, Mapping[str, object]])
     return next((row for row in FAMILIES if pipeline_name in row.pipeline_names and holds(row)), None)
 
 
-def check(request: Request, row: Family) -> None:
-    """Raise BadRequest with a sentence for each value of the request that this family cannot use."""
+def check(request: Request, row: Family, refiner: Family | None = None) -> None:
+    """Raise BadRequest with a sentence for each value of the request that this family, or its refiner's, cannot use."""
     wrong: dict[str, str] = {}
+    if row.task == "refine":
+        wrong["model"] = f"{row.title} models only finish what another model began. Choose another model, and this one as its refiner."
+    if refiner and refiner.latents != row.latents:
+        wrong["refiner.model"] = f"A {refiner.title} model cannot finish pictures of {row.title}. Choose one of the same kind."
     if request.sampler not in row.samplers:
         wrong["sampler"] = f"{row.title} cannot use {request.sampler}. It can use: {', '.join(row.samplers)}."
     hires = request.hires

@@ -68,6 +68,8 @@ def _pictures_in(request: Request) -> dict[str, object]:
             "Masked content": mask.content if mask.content != "original" else None,
             "Soft inpainting enabled": True if mask.soft else None,
         }
+    if request.refiner:
+        values |= {"Refiner": request.refiner.model, "Refiner switch at": f"{request.refiner.switch_at:g}"}
     if hires:
         resized = bool(hires.width or hires.height)
         values |= {

@@ -104,7 +104,7 @@ class Library:
 
     def default(self, preferred: str) -> Model | None:
         """The preferred model where it is usable, else the first usable one, else None."""
-        usable = [model for model in self.models if model.usable]
+        usable = [model for model in self.models if model.usable and model.family.task == "txt2img"]
         return next((model for model in usable if model.name == preferred), usable[0] if usable else None)
 
 

@@ -128,3 +128,11 @@ class Hires(_Part):
         elif not across or not down:
             across, down = (across or down * width / height), (down or across * height / width)
         return max(8, round(across / 8) * 8), max(8, round(down / 8) * 8)
+
+
+class Refiner(_Part):
+    """Another model that takes over near the end, such as SDXL's refiner."""
+
+    model: str
+    switch_at: float = Field(default=0.8, gt=0, le=1)
+    """After this share of the last pass's steps; 1 never switches."""

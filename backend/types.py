@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.errors import AtelierError, BadRequest
-from backend.painting import Hires, ImageInput, MaskInput
+from backend.painting import Hires, ImageInput, MaskInput, Refiner
 from backend.samplers import AUTOMATIC, find_sampler, find_schedule, resolve_schedule, split_combined
 
 SIZE_STEP = 8
@@ -58,6 +58,8 @@ class Request(BaseModel):
     """Which parts of that picture may change; all of it where there is none."""
     hires: Hires | None = None
     """A second, larger pass over what was drawn."""
+    refiner: Refiner | None = None
+    """Another model for the last steps."""
     extras: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Each extension's own named values, by extension name."""
 

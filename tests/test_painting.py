@@ -19,6 +19,7 @@ from backend.errors import BadRequest
 from backend.inference import samplers
 from backend.inference.schedules import noised
 from backend.library import Library
+from backend.painting import Refiner
 from backend.samplers import SAMPLERS
 from backend.types import Failed, Request, Result, make_request
 from tests import tiny
@@ -32,7 +33,7 @@ FAMILIES = ("starter", "sd1", "sd2", "sdxl")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with the starter model and a tiny one of each other family."""
     folder = tmp_path_factory.mktemp("families")
-    for name in FAMILIES[1:]:
+    for name in (*FAMILIES[1:], "sdxl_refiner"):
         getattr(tiny, name)(folder / "models" / name)
     settings = settings_in(folder, models=(folder / "models",))
     running = Engine(settings, Library(settings.folders.models))
@@ -147,8 +148,8 @@ def test_a_pass_from_the_middle_equals_diffusers_own_pipelines(tmp_path: Path) -
             continue
         request = make_request(model="x", prompt="a house", steps=6, sampler=row.name, width=64, height=64)
         own.scheduler = samplers.build(request, model_scheduler, [5])
-        shared = {"prompt": "a house", "num_inference_steps": 6, "output_type": "latent"}
-        expected = own(image=latents, strength=0.5, generator=[torch.Generator().manual_seed(5)], **shared).images
+        shared: dict[str, Any] = {"prompt": "a house", "num_inference_steps": 6, "output_type": "latent"}
+        expected: Any = own(image=latents, strength=0.5, generator=[torch.Generator().manual_seed(5)], **shared)
         generator = torch.Generator().manual_seed(5)
         drawn_noise = torch.randn(latents.shape, generator=generator)
         late = samplers.build(request, model_scheduler, [5], begin=3)
@@ -156,8 +157,8 @@ def test_a_pass_from_the_middle_equals_diffusers_own_pipelines(tmp_path: Path) -
         pipe = StableDiffusionPipeline(**{**own.components, "scheduler": late}, requires_safety_checker=False)
         pipe.set_progress_bar_config(disable=True)
         start = noised(late, latents, drawn_noise, 0)
-        got = pipe(latents=start, height=64, width=64, generator=[generator], **shared).images
-        assert torch.equal(got, expected), row.name
+        got: Any = pipe(latents=start, height=64, width=64, generator=[generator], **shared)
+        assert torch.equal(got.images, expected.images), row.name
 
 
 def test_paint_over_the_sun_and_get_a_moon(engine: Engine) -> None:
@@ -197,8 +198,48 @@ def test_hires_fix_makes_the_same_picture_larger(engine: Engine, upscaler: str) 
     )
     first, second = drawn(engine, request)
     assert (first.shape, second.shape) == ((128, 128, 3), (192, 192, 3))
-    small = [np.asarray(Image.fromarray(one.astype(np.uint8)).resize((16, 16), Image.Resampling.BOX)).ravel() for one in (first, second)]
-    assert np.corrcoef(*small)[0, 1] > 0.9
+    one, other = (np.asarray(Image.fromarray(one.astype(np.uint8)).resize((16, 16), Image.Resampling.BOX)).ravel() for one in (first, second))
+    assert np.corrcoef(one, other)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DDIM", "Euler a"])
+def test_a_refiner_of_the_same_weights_continues_to_the_same_picture(studio: Engine, sampler: str) -> None:
+    """For solvers that look at one step alone; noise that is added at each step is other noise then."""
+    request = make_request(prompt="a house", model="sdxl", width=64, height=64, steps=6, seed=3, guidance=3.0, sampler=sampler)
+    (plain,) = drawn(studio, request)
+    (refined,) = drawn(studio, request.model_copy(update={"refiner": Refiner(model="sdxl", switch_at=0.5)}))
+    assert ((plain == refined).all()) == (sampler != "Euler a")
+
+
+def test_sdxls_refiner_finishes_what_sdxl_began_and_says_so(studio: Engine) -> None:
+    request = make_request(
+        prompt="a house", model="sdxl", width=64, height=64, steps=10, seed=3, guidance=3.0, sampler="Euler", refiner={"model": "sdxl_refiner"}
+    )
+    (ours,) = drawn(studio, request)
+    (plain,) = drawn(studio, request.model_copy(update={"refiner": None}))
+    assert np.abs(ours - plain).max() > 3
+    text = run(studio, request)
+    assert isinstance(text, Result)
+    assert "Refiner: sdxl_refiner, Refiner switch at: 0.8" in text.images[0].infotext
+
+
+def test_a_refiner_goes_on_under_a_mask_and_after_hires_fix(studio: Engine) -> None:
+    picture, mask = noise(), disc()
+    (after,) = drawn(studio, tiny_request("sdxl", studio, picture, mask, steps=6, refiner={"model": "sdxl_refiner", "switch_at": 0.5}))
+    outside = np.asarray(mask.filter(ImageFilter.GaussianBlur(4))) == 0
+    assert (after[outside] == np.asarray(picture)[outside]).all()
+    hires = {"scale": 1.5, "denoising_strength": 0.5}
+    large = make_request(prompt="a house", model="sdxl", width=64, height=64, steps=4, hires=hires, refiner={"model": "sdxl_refiner"})
+    assert drawn(studio, large)[0].shape == (96, 96, 3)
+
+
+def test_refiners_and_models_that_do_not_fit_are_refused(studio: Engine) -> None:
+    with pytest.raises(BadRequest) as refused:
+        studio.submit(make_request(model="sd1", refiner={"model": "sdxl_refiner"}))
+    assert "cannot finish pictures of Stable Diffusion 1.x" in refused.value.fields["refiner.model"]
+    with pytest.raises(BadRequest) as refused:
+        studio.submit(make_request(model="sdxl_refiner"))
+    assert "only finish" in refused.value.fields["model"]
 
 
 def test_every_image_of_a_batch_starts_from_the_same_picture_with_its_own_noise(studio: Engine) -> None:

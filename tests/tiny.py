@@ -92,6 +92,23 @@ def sdxl(folder: Path) -> Path:
     )  # fmt: skip
 
 
+def sdxl_refiner(folder: Path) -> Path:
+    """Stable Diffusion XL's refiner: the larger encoder alone, and an aesthetic score among its conditions."""
+    torch.manual_seed(1)
+    unet = _unet(
+        1280, attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2), projection_class_embeddings_input_dim=5 * 8 + 1280,
+    )  # fmt: skip
+    return _save(
+        diffusers.StableDiffusionXLImg2ImgPipeline(
+            vae=_vae(), text_encoder=None, tokenizer=None, text_encoder_2=_text_encoder(1280, projected=True), tokenizer_2=tokenizer(), unet=unet,
+            scheduler=diffusers.EulerDiscreteScheduler(
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1),
+            requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False,
+        ), folder,
+    )  # fmt: skip
+
+
 def _save(pipe: Any, folder: Path) -> Path:
     pipe.save_pretrained(folder)
     return folder

@@ -70,6 +70,8 @@ class Form:
         Fields that the model does not have are switched off on the page; what still stands in them is left out.
         """
         asked = self._pictures(self._hires(values))
+        if not asked.get("refiner.model"):
+            asked = without(asked, "refiner")
         empty = [name for name, value in asked.items() if value is None and name != "model"]
         if empty:
             raise BadRequest({name: f"{_label(self.widgets[name])} is empty. Please enter a number." for name in empty})
@@ -106,6 +108,8 @@ class Form:
         """Every widget as this request has it, except the picture, which must be looked up; what it does not have stays as it is."""
         found = {name: reached(request, name) for name in self.widgets if name not in ("image", "hires")}
         values: Changes = {name: {"value": value} for name, value in found.items() if value is not None}
+        if "refiner.model" in self.widgets and request.refiner is None:
+            values["refiner.model"] = {"value": ""}
         if "hires" in self.widgets:
             values["hires"] = {"value": request.hires is not None}
         return merged(values, self.schedules(request.sampler, request.scheduler))

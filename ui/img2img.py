@@ -13,6 +13,7 @@ from ui.folder import folder_card
 from ui.follow import JobView
 from ui.form import Form
 from ui.parts import Parts
+from ui.refining import refiner_card
 
 PREFIX = "i2i"
 
@@ -27,10 +28,11 @@ def build(parts: Parts) -> DrawingTab:
             with gr.Column(elem_classes="settings", min_width=0):
                 resizing, factor, told = _resizing()
                 settings, ratios = settings_cards(PREFIX, model)
+                refiner = refiner_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="img2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings})
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings, **refiner})
     tab = DrawingTab("img2img", form, view, asking, ratios, canvas)
     sizes.follow_picture(parts, tab, {factor: 1.0})
     sizes.follow_factor(parts, tab, factor)

@@ -10,6 +10,7 @@ from ui.drawing import DrawingTab, asking_block
 from ui.follow import JobView
 from ui.form import Form
 from ui.parts import Parts
+from ui.refining import refiner_card
 
 PREFIX = "t2i"
 
@@ -23,8 +24,9 @@ def build(parts: Parts) -> DrawingTab:
             with gr.Column(elem_classes="settings", min_width=0):
                 settings, ratios = settings_cards(PREFIX, model)
                 second, sizes = hires.hires_card(PREFIX, model)
+                refiner = refiner_card(parts, PREFIX)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="txt2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second})
+    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second, **refiner})
     hires.tell_sizes(form, sizes)
     return DrawingTab("txt2img", form, view, asking, ratios)

@@ -44,6 +44,8 @@ class Drawing(BaseModel):
     override_settings: dict[str, Any] | None = Field(default_factory=dict)
     send_images: bool = True
     save_images: bool = False
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: float | None = None
     styles: list[str] | None = None
     script_name: str | None = None
 
@@ -68,6 +70,8 @@ class Drawing(BaseModel):
             "sampler": self.sampler_name or self.sampler_index or "Euler", "scheduler": self.scheduler or "Automatic",
             "model": str(overrides.get(OPTION_MODEL) or model),
         }  # fmt: skip
+        if self.refiner_checkpoint not in (None, "", "None"):
+            given["refiner"] = {"model": self.refiner_checkpoint, "switch_at": 0.8 if self.refiner_switch_at is None else self.refiner_switch_at}
         return {name: value for name, value in given.items() if value is not None}
 
     def echo(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class ModelCache:
 
     def _load(self, model: Model, check: Callable[[], None]) -> Loaded:
         check()
-        code: type[DiffusionPipeline] = named(model.family.pipelines["txt2img"])
+        code: type[DiffusionPipeline] = named(model.family.pipelines[model.family.task])
         accepted = inspect.signature(code.__init__).parameters
         absent = {name: None for name in NOT_NEEDED if name in accepted}
         extra = {"requires_safety_checker": False} if "safety_checker" in absent else {}
@@ -92,7 +92,8 @@ class ModelCache:
             weight.numel() * weight.element_size() for part in components.values() if hasattr(part, "parameters") for weight in part.parameters()
         )
         log.info("loaded %s, %.1f MB", model.name, size / 1e6)
-        return Loaded(model, {**components, **extra}, size)
+        flags = {name: value for name, value in pipe.config.items() if name in accepted and name not in components}
+        return Loaded(model, {**components, **flags}, size)
 
 
 def _first_line(error: Exception) -> str:

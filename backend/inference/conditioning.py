@@ -45,7 +45,7 @@ def encode_clip_pair(pipe: Any, request: Request) -> Conditioning:
         "pooled_prompt_embeds": pooled,
         "negative_pooled_prompt_embeds": negative_pooled,
     }
-    return Conditioning(embeddings, _cut_off(pipe.tokenizer, request))
+    return Conditioning(embeddings, _cut_off(pipe.tokenizer or pipe.tokenizer_2, request))
 
 
 def _cut_off(tokenizer: Any, request: Request) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,12 @@ from backend.painting import LATENT_UPSCALERS, MaskedContent
 from backend.samplers import find_sampler
 from backend.settings import Generation
 from backend.types import Request
+
+NOISED_ALREADY = 1e-6
+"""A `denoising_start` that tells image-to-image pipelines to take the latents as they are and run all steps of the schedule."""
+
+OTHER_NOISE = 2**54
+"""Added to seeds, beyond all that can be asked for."""
 
 Told = Callable[..., None]
 """Hears step, steps, part (of this pass, 0 to 1), pace (seconds for all of it) and preview after every step; may raise Cancelled."""
@@ -48,6 +54,15 @@ class Pass:
     mask: Tensor | None = None
     """How much each latent may change, 1 x 1 x h x w, 0 to 1."""
 
+    origin: int | None = None
+    """The step at which the pass before this one began, where this one continues it."""
+
+    noisy: Tensor | None = None
+    """Latents that another pass left at `begin`, N x C x h x w, with the noise of that place in them."""
+
+    stop: int = 0
+    """The step before which it ends, for another model to go on; 0 for the schedule's end."""
+
     soft: bool = False
     """Whether the mask's greys are strengths."""
 
@@ -57,7 +72,12 @@ class Pass:
     @property
     def runs(self) -> int:
         """Steps that are run."""
-        return self.steps - self.begin
+        return (self.stop or self.steps) - self.begin
+
+    def done(self, part: float) -> float:
+        """Share of all steps, with those of the pass that this one continues, when `part` of its own are done."""
+        origin = self.begin if self.origin is None else self.origin
+        return (self.begin - origin + part * self.runs) / (self.steps - origin)
 
 
 def first_pass(request: Request, start: Start | None) -> Pass:
@@ -86,6 +106,18 @@ def second_pass(request: Request, known: Tensor) -> Pass:
     run = hires.steps or request.steps
     total = math.ceil(run / hires.denoising_strength - 1e-9) if hires.denoising_strength else run
     return Pass(request=hires_request(request), steps=total, begin=total - run if hires.denoising_strength else total, known=known)
+
+
+def until_refined(this: Pass) -> Pass:
+    """The pass, ending where the request's refiner takes over; the pass itself where there is none, or it takes over too late."""
+    refiner = this.request.refiner
+    stop = this.begin + max(1, round(this.runs * refiner.switch_at)) if refiner else this.steps
+    return this if stop >= this.steps else replace(this, stop=stop)
+
+
+def refining(this: Pass, latents: Tensor) -> Pass:
+    """The refiner's part of a pass that was stopped: the steps that are left, from the latents that it left."""
+    return replace(this, begin=this.stop, origin=this.begin, stop=0, noisy=latents)
 
 
 def upscaled(latents: Tensor, upscaler: str, rows: int, columns: int) -> Tensor:
@@ -119,7 +151,7 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
     if this.known is not None and not this.runs:
         return this.known.expand(len(seeds), -1, -1, -1)
     scheduler = samplers.build(request, loaded.components["scheduler"], seeds, this.begin)
-    pipe = loaded.pipeline("txt2img", scheduler=scheduler)
+    pipe = loaded.pipeline(row.task, scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     shape = (1, loaded.components[row.denoiser].config["in_channels"], *latent_size(request, row, pipe.vae_scale_factor))
@@ -127,16 +159,23 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
     known = None if this.known is None else this.known.to(noise).expand_as(noise)
     scheduler.set_timesteps(this.steps, device=device.torch_device)
     start = noised(scheduler, beneath(this, known, noise), noise, 0) if known is not None and this.begin else noise
+    if this.noisy is not None:
+        start = this.noisy.to(noise)
+        # Noise that samplers add must not be that of the steps before.
+        generators = [torch.Generator("cpu").manual_seed(seed + OTHER_NOISE) for seed in seeds]
+    last = (this.stop - this.begin) * scheduler.order if this.stop else len(scheduler.timesteps)
     previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
     begun = time.perf_counter()
 
     with samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
 
         def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            part = (index + 1) / max(pipe.num_timesteps, 1)
+            part = (index + 1) / last
+            if this.stop and index + 1 >= last:
+                pipe._interrupt = True  # the steps that are left do nothing
             if known is not None and this.mask is not None:
                 old = noised(scheduler, known, noise, index + 1)
-                change = may_change(this.mask.to(noise), part, soft=this.soft)
+                change = may_change(this.mask.to(noise), this.done(part), soft=this.soft)
                 tensors = {**tensors, "latents": change * tensors["latents"] + (1 - change) * old}
             tell(
                 step=min(round(part * this.runs), this.runs), steps=this.runs, part=part,
@@ -144,8 +183,9 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
             )  # fmt: skip
             return tensors
 
+        sides = {"height": shape[2] * pipe.vae_scale_factor, "width": shape[3] * pipe.vae_scale_factor}
+        where = {"latents": start, **sides} if row.task == "txt2img" else {"image": start, "denoising_start": NOISED_ALREADY}
         return pipe(
-            latents=start, generator=generators, height=shape[2] * pipe.vae_scale_factor, width=shape[3] * pipe.vae_scale_factor,
-            num_inference_steps=this.steps, guidance_scale=request.guidance, output_type="latent",
+            **where, generator=generators, num_inference_steps=this.steps, guidance_scale=request.guidance, output_type="latent",
             callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)),
         ).images  # fmt: skip

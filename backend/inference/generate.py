@@ -24,7 +24,7 @@ from backend.hashes import Hashes
 from backend.inference.cache import Loaded, ModelCache, named
 from backend.inference.conditioning import Conditioning
 from backend.inference.decode import decode
-from backend.inference.denoising import Pass, denoise, first_pass, hires_request, second_pass, upscaled
+from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
 from backend.inference.encode import encode
 from backend.inference.memory import Device
 from backend.inference.starting import Start, prepare
@@ -95,32 +95,39 @@ def generate(run: Run, studio: Studio) -> Result:
     request = run.request
     studio.device.reset_peak()
     model = studio.library.find(request.model)
-    run.say("load")
-    with contextlib.ExitStack() as holding:
-        with run.stage("load"):
-            model_hash = studio.hashes.of(model.denoiser_files, run.check)[:10]
-            loaded = holding.enter_context(studio.cache.use(model, run.check))
-        vae = loaded.components["vae"]
-        run.say("encode")
-        with run.stage("encode"):
-            conditioning = conditioned(loaded, request)
-            later = conditioned(loaded, hires_request(request)) if request.hires else conditioning
-            start = prepare(request, studio.inputs, vae, model.family.size_step) if request.image else None
-        first = first_pass(request, start)
-        for seeds in batches(request):
-            latents = draw(run, studio, loaded, first, conditioning, seeds)
-            if request.hires and request.hires.keep_first:
-                finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
+    with run.stage("load"):
+        run.say("load")
+        model_hash = studio.hashes.of(model.denoiser_files, run.check)[:10]
+    start, told = None, dict[str, Conditioning]()
+    for seeds in batches(request):
+        with held(run, studio, request.model) as loaded:
+            vae = loaded.components["vae"]
+            with run.stage("encode"):
+                if request.image and start is None:
+                    start = prepare(request, studio.inputs, vae, model.family.size_step)
+                conditioning = conditioned(told, "first", loaded, request)
+                later = conditioned(told, "hires", loaded, hires_request(request)) if request.hires else conditioning
+            first = first_pass(request, start)
+            last = first if request.hires else until_refined(first)
+            latents = draw(run, studio, loaded, last, conditioning, seeds)
             if request.hires:
+                if request.hires.keep_first:
+                    finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
                 with run.stage("upscale"):
-                    second = second_pass(request, enlarged(latents, vae, request))
-                latents = draw(run, studio, loaded, second, later, seeds)
-            if start and not first.runs:
+                    last = until_refined(second_pass(request, enlarged(latents, vae, request)))
+                latents = draw(run, studio, loaded, last, later, seeds)
+            if start and not last.runs:
                 keep_all(run, studio, [start.picture] * len(seeds), seeds, model_hash, request)
-            else:
+            elif not last.stop:
                 finish(run, studio, vae, latents, seeds, model_hash, request, start)
-            run.drawn += len(seeds)
-    notes = (*conditioning.notes, *(start.notes if start else ()), *unseen(model, request))
+        if request.refiner and last.stop:
+            with held(run, studio, request.refiner.model) as loaded:
+                with run.stage("encode"):
+                    finer = conditioned(told, "refiner", loaded, last.request)
+                latents = draw(run, studio, loaded, refining(last, latents), finer, seeds)
+                finish(run, studio, loaded.components["vae"], latents, seeds, model_hash, request, start)
+        run.drawn += len(seeds)
+    notes = (*told["first"].notes, *(start.notes if start else ()), *unseen(model, request))
     return Result(
         job=run.work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
         peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=notes,
@@ -135,8 +142,22 @@ def batches(request: Request) -> Iterator[list[int]]:
         yield seeds[start : start + size]
 
 
-def conditioned(loaded: Loaded, request: Request) -> Conditioning:
-    return named(loaded.model.family.conditioning)(loaded.pipeline("txt2img"), request)
+@contextlib.contextmanager
+def held(run: Run, studio: Studio, name: str) -> Iterator[Loaded]:
+    """Load the model of that name, or get it from the cache, and hold it while the block runs."""
+    with contextlib.ExitStack() as holding:
+        with run.stage("load"):
+            loaded = holding.enter_context(studio.cache.use(studio.library.find(name), run.check))
+        run.say("encode")
+        yield loaded
+
+
+def conditioned(told: dict[str, Conditioning], which: str, loaded: Loaded, request: Request) -> Conditioning:
+    """What the denoiser is told in one of a request's passes; encoded for the first batch, then taken from `told`."""
+    if which not in told:
+        row = loaded.model.family
+        told[which] = named(row.conditioning)(loaded.pipeline(row.task), request)
+    return told[which]
 
 
 def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int]) -> Tensor:
@@ -156,12 +177,13 @@ def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Con
 
 def share_of_batch(request: Request, this: Pass) -> tuple[float, float]:
     """Where in a batch's work this pass begins and ends, 0 to 1: steps times pixels, which is what they cost."""
-    if request.hires is None:
-        return 0.0, 1.0
-    second = (request.hires.steps or request.steps) * math.prod(request.hires_size)
-    first = request.steps * request.width * request.height
-    split = first / (first + second)
-    return (0.0, split) if this.request.hires else (split, 1.0)
+    begin, end = 0.0, 1.0
+    if request.hires:
+        second = (request.hires.steps or request.steps) * math.prod(request.hires_size)
+        first = request.steps * request.width * request.height
+        split = first / (first + second)
+        begin, end = (0.0, split) if this.request.hires else (split, 1.0)
+    return begin + this.done(0.0) * (end - begin), begin + this.done(1.0) * (end - begin)
 
 
 def enlarged(latents: Tensor, vae: Any, request: Request) -> Tensor:

@@ -51,7 +51,7 @@ class Plan:
     autoencoder_batch: int = 16
     decoder_steps: int = 0
     """More steps for the decoder alone, once the autoencoder is done."""
-    unet_steps: int = 4_500
+    unet_steps: int = 3_300
     unet_batch: int = 48
     begin_with: str = ""
     """Folder of a finished starter model to go on from: its encoder stays as it is, the rest is trained further."""

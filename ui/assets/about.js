@@ -18,7 +18,7 @@
 
   const facts = ({ job, picture }) => {
     const { request } = job;
-    const { image, mask, hires } = request;
+    const { image, mask, hires, refiner } = request;
     // The infotext names the schedule that "Automatic" stood for.
     const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
     const time = seconds(job.seconds);
@@ -32,6 +32,7 @@
       ["Mask", mask ? maskText(mask) : ""],
       ["Extended", image ? borders(image.grow) : ""],
       ["Hires fix", hires ? hiresText(hires) : ""],
+      ["Refiner", refiner ? `${refiner.model} from ${Math.round(refiner.switch_at * 100)} %` : ""],
       ["Model", request.model, job.model_hash],
       ["Time", time ? `${time.toFixed(1)} s` : "", inStages(job.seconds)],
       ["Memory", job.peak_memory ? memory(job.peak_memory) : "", "The most that was in use"],
