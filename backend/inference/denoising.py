@@ -77,7 +77,7 @@ class Pass:
     def done(self, part: float) -> float:
         """Share of all steps, with those of the pass that this one continues, when `part` of its own are done."""
         origin = self.begin if self.origin is None else self.origin
-        return (self.begin - origin + part * self.runs) / (self.steps - origin)
+        return (self.begin - origin + part * self.runs) / max(self.steps - origin, 1)
 
 
 def first_pass(request: Request, start: Start | None) -> Pass:
