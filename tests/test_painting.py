@@ -85,17 +85,19 @@ def tiny_request(model: str, engine: Engine, picture: Image.Image, mask: Image.I
     return make_request(**{**given, "image": image, **masked, **values})
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+MASKED = (
+    ((64, 64), {}),
+    ((150, 130), {"area": "Only masked", "padding": 8}),
+    ((64, 64), {"content": "latent noise", "blur": 0}),
+    ((72, 104), {"content": "fill", "invert": True}),
+    ((101, 93), {"content": "latent nothing"}),
+    ((96, 64), {"soft": True, "blur": 0}),
+)
+
+
 @pytest.mark.parametrize(
-    ("size", "how"),
-    [
-        ((64, 64), {}),
-        ((64, 64), {"content": "latent noise", "blur": 0}),
-        ((72, 104), {"content": "fill", "invert": True}),
-        ((101, 93), {"content": "latent nothing"}),
-        ((150, 130), {"area": "Only masked", "padding": 8}),
-        ((96, 64), {"soft": True, "blur": 0}),
-    ],
+    ("model", "size", "how"),
+    [*(("starter", *case) for case in MASKED), *((model, *case) for model in FAMILIES[1:] for case in MASKED[:2])],
 )
 def test_outside_the_blurred_mask_every_pixel_stays_and_inside_they_change(
     studio: Engine, model: str, size: tuple[int, int], how: dict[str, Any]

@@ -95,7 +95,7 @@ class Txt2Img(Drawing):
     def not_yet(self) -> dict[str, str]:
         wrong = super().not_yet()
         if self.enable_hr and self.hr_checkpoint_name not in (None, "", "Use same checkpoint"):
-            wrong["hr_checkpoint_name"] = "Hires fix uses the same model in this version. Send hr_checkpoint_name: null."
+            wrong["hr_checkpoint_name"] = "Hires fix with another model is not available in this version. Send hr_checkpoint_name: null."
         return wrong
 
     def to_request(self, model: str, inputs: Inputs) -> Request:
