@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -14,8 +13,6 @@ from backend.errors import AtelierError, BadRequest
 from backend.images import write_whole
 from backend.jobs import Job
 from backend.types import SIZE_MAX, SIZE_MIN, Request
-
-log = logging.getLogger(__name__)
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
 SCALE_MIN, SCALE_MAX = 0.05, 4.0
@@ -121,9 +118,6 @@ class Batches:
 
     def find(self, identifier: str) -> Batch | None:
         return self._batches.get(identifier)
-
-    def newest(self) -> Batch | None:
-        return next(reversed(self._batches.values()), None)
 
     def _run(self, batch: Batch) -> None:
         for path in pictures_in(batch.folders.source):

@@ -10,30 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from backend.inputs import Input
 from backend.painting import Borders
 from benchmarks.mask_round_trip import CanvasPage, canvas_page
-from tests.browser import DESKTOP, PATIENCE_MS, PHONE, launch
+from tests.browser import DESKTOP, PATIENCE_MS, PHONE
 from tests.conftest import wait_until
+
+pytest_plugins = ["tests.visiting"]
 
 WIDTH, HEIGHT = 320, 240
 RADIUS = 20
 """Half of the brush's first size."""
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    running = launch(playwright)
-    yield running
-    running.close()
 
 
 @pytest.fixture(scope="module")

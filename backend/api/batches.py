@@ -22,11 +22,6 @@ def router(engine: Engine, batches: Batches) -> APIRouter:
             raise HTTPException(404, "This batch is no longer known. What was drawn is in its output folder.")
         return batch
 
-    @routes.get("/newest")
-    async def newest() -> dict[str, Any]:
-        batch = batches.newest()
-        return {"batch": view(batch) if batch else None}
-
     @routes.get("/{identifier}")
     async def one(identifier: str) -> dict[str, Any]:
         return view(known(identifier))

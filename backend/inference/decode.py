@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -27,19 +27,24 @@ def decode(vae: Any, latents: Tensor) -> Image.Image:
         raise NotFinite(
             "The model produced values that are not numbers, so there is no picture. Try another sampler, fewer steps or a lower CFG scale."
         )
+    return _picture(finite(vae, lambda: _pixels(vae, latents), "decoder"))
+
+
+def finite(vae: Any, work: Callable[[], Tensor], part: str) -> Tensor:
+    """What `work` makes with the VAE, done again at 32 bit where it is not finite at 16. Raises NotFinite, naming the part."""
     narrow = vae.dtype != torch.float32
     if not (narrow and vae.config.get("force_upcast")):
-        pixels = _pixels(vae, latents)
-        if torch.isfinite(pixels).all():
-            return _picture(pixels)
-        if not narrow:
-            raise NotFinite("The model's image decoder produced values that are not numbers. Try another model or VAE.")
-        log.warning("the VAE overflowed at 16 bit; decoding again at 32 bit")
-    with widened(vae):
-        pixels = _pixels(vae, latents)
-    if not torch.isfinite(pixels).all():
-        raise NotFinite("The model's image decoder produced values that are not numbers. Try another model or VAE.")
-    return _picture(pixels)
+        made = work()
+        if torch.isfinite(made).all():
+            return made
+        if narrow:
+            log.warning("the VAE overflowed at 16 bit; working again at 32 bit")
+    if narrow:
+        with _widened(vae):
+            made = work()
+        if torch.isfinite(made).all():
+            return made
+    raise NotFinite(f"The model's image {part} produced values that are not numbers. Try another model or VAE.")
 
 
 def _pixels(vae: Any, latents: Tensor) -> Tensor:
@@ -53,7 +58,7 @@ def _picture(pixels: Tensor) -> Image.Image:
 
 
 @contextlib.contextmanager
-def widened(vae: Any) -> Iterator[None]:
+def _widened(vae: Any) -> Iterator[None]:
     """The VAE at 32 bit while the block runs."""
     narrow = vae.dtype
     vae.to(torch.float32)

@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from backend.errors import NotFinite
-from backend.inference.decode import widened
+from backend.inference.decode import finite
 
 
 @torch.inference_mode()
@@ -21,16 +20,7 @@ def encode(vae: Any, picture: Image.Image) -> Tensor:
     """
     device = next(vae.parameters()).device
     pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device)
-    narrow = vae.dtype != torch.float32
-    if not (narrow and vae.config.get("force_upcast")):
-        latents = _latents(vae, pixels)
-        if torch.isfinite(latents).all():
-            return latents
-    with widened(vae):
-        latents = _latents(vae, pixels)
-    if not torch.isfinite(latents).all():
-        raise NotFinite("The model's image encoder produced values that are not numbers. Try another model or VAE.")
-    return latents
+    return finite(vae, lambda: _latents(vae, pixels), "encoder")
 
 
 def _latents(vae: Any, pixels: Tensor) -> Tensor:
