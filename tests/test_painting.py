@@ -17,6 +17,7 @@ from backend import images
 from backend.engine import Engine
 from backend.errors import BadRequest
 from backend.inference import samplers
+from backend.inference.denoising import hires_request
 from backend.inference.schedules import noised
 from backend.library import Library
 from backend.painting import Refiner
@@ -242,6 +243,13 @@ def test_refiners_and_models_that_do_not_fit_are_refused(studio: Engine) -> None
     with pytest.raises(BadRequest) as refused:
         studio.submit(make_request(model="sdxl_refiner"))
     assert "only finish" in refused.value.fields["model"]
+
+
+def test_a_schedule_type_of_its_own_counts_where_hires_fix_uses_the_same_sampler() -> None:
+    first = make_request(model="x", sampler="Euler", scheduler="Karras", hires={"scheduler": "Beta"})
+    assert (hires_request(first).sampler, hires_request(first).scheduler) == ("Euler", "Beta")
+    same = make_request(model="x", sampler="Euler", scheduler="Karras", hires={})
+    assert (hires_request(same).sampler, hires_request(same).scheduler) == ("Euler", "Karras")
 
 
 def test_every_image_of_a_batch_starts_from_the_same_picture_with_its_own_noise(studio: Engine) -> None:

@@ -94,7 +94,7 @@ def hires_request(request: Request) -> Request:
     hires = request.hires
     assert hires is not None
     width, height = request.hires_size
-    sampling = {"sampler": hires.sampler, "scheduler": hires.scheduler} if hires.sampler else {}
+    sampling = {"sampler": hires.sampler or request.sampler, "scheduler": hires.scheduler or request.scheduler}
     prompts = {"prompt": hires.prompt or request.prompt, "negative_prompt": hires.negative_prompt or request.negative_prompt}
     return request.model_copy(update={"width": width, "height": height, "hires": None, **sampling, **prompts})
 
