@@ -1,4 +1,4 @@
-"""Run every test: `python3 -m tests`, with what pytest understands behind it."""
+"""Run every test: `python3 -m tests`, two files at a time; or, with what pytest understands behind it, those asked for."""
 
 import os
 import sys
@@ -13,6 +13,9 @@ from backend.errors import StartFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 
+EVERYTHING = ["--numprocesses=2", "--dist=loadfile"]
+"""Much of the time a test waits for a page or a worker. Each process has a server of its own."""
+
 
 def main() -> int:
     os.chdir(ROOT)
@@ -24,7 +27,7 @@ def main() -> int:
 
     import pytest
 
-    return int(pytest.main(arguments))
+    return int(pytest.main(arguments or EVERYTHING))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ class Canvas:
         """What the handler of Generate received."""
         before = len(self.site.received)
         self.page.locator("#go" if self.name == "mask" else "#go_photo").click()
-        wait_until(lambda: len(self.site.received) > before, 30)
+        while len(self.site.received) == before:  # what the browser tells of its requests comes in only while it is waited for
+            self.page.wait_for_timeout(20)
         return self.site.received[-1]
 
     def mask(self) -> np.ndarray:

@@ -35,6 +35,7 @@
       this.chosen = -1;
       this.shown = 0; // counts what was asked to be shown, so that a slow picture cannot replace a newer one
       this.preview = ""; // job and revision of the preview on show
+      this.fetching = null; // settles when that one is there
       this.endedJob = null; // whose end the sentence on the stage may be about
       this.spoken = { job: "", part: -1 };
     }
@@ -60,10 +61,11 @@
       bar.querySelector(".more").textContent = countText(job, behind);
       this.speak(job, text);
       const preview = `${job.id}/preview.jpg?${job.preview}`;
-      if (job.preview && preview !== this.preview) {
+      // One at a time: on a slow line each would push the one before it away, and none would ever be seen.
+      if (job.preview && preview !== this.preview && !this.fetching) {
         this.preview = preview;
         const [width, height] = job.size;
-        this.show(`internal/job/${preview}`, { width, height }, "The picture so far", "preview");
+        this.fetching = this.show(`internal/job/${preview}`, { width, height }, "The picture so far", "preview").finally(() => (this.fetching = null));
       }
     }
 
