@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -48,12 +50,27 @@ class Folders:
 
     def mask_for(self, picture: Path) -> Path:
         """The mask of that picture. Raises BadRequest where there is none."""
-        assert self.masks
-        masks = pictures_in(self.masks)
-        found = next((mask for mask in masks if mask.stem == picture.stem), masks[0] if len(masks) == 1 else None)
+        found = self._masks.get(picture.stem) or (next(iter(self._masks.values())) if len(self._masks) == 1 else None)
         if found is None:
             raise BadRequest({"masks": f"There is no mask called {picture.stem} in the mask folder."})
         return found
+
+    def results_of(self, picture: Path, count: int) -> list[Path]:
+        """The files that a picture's results go to: its own name, with its ending where another has the same, numbered where there are several."""
+        name = picture.stem if self._stems[picture.stem] == 1 else picture.name
+        if count == 1:
+            return [self.target / f"{name}.png"]
+        return [self.target / f"{name}-{number:02d}.png" for number in range(1, count + 1)]
+
+    @cached_property
+    def _masks(self) -> dict[str, Path]:
+        """Masks by their names without endings, as the folder was when it was first asked."""
+        return {path.stem: path for path in reversed(pictures_in(self.masks) if self.masks else [])}
+
+    @cached_property
+    def _stems(self) -> Counter[str]:
+        """How many pictures have each name without its ending, as the folder was when it was first asked."""
+        return Counter(path.stem for path in pictures_in(self.source))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -124,7 +141,7 @@ class Batches:
             if batch.stopping:
                 break
             batch.name = path.name
-            if results_of(path, batch.folders.target, batch.request.image_count)[-1].exists():
+            if batch.folders.results_of(path, batch.request.image_count)[-1].exists():
                 batch.skipped += 1
                 continue
             try:
@@ -157,7 +174,7 @@ class Batches:
         if ended.failed:
             raise _Lost(ended.failed.sentence)
         batch.folders.target.mkdir(parents=True, exist_ok=True)
-        for result, picture in zip(results_of(path, batch.folders.target, len(ended.images)), ended.images, strict=True):
+        for result, picture in zip(batch.folders.results_of(path, len(ended.images)), ended.images, strict=True):
             assert picture.data is not None
             write_whole(result, picture.data)
         batch.job.forget_bytes()
@@ -165,12 +182,3 @@ class Batches:
 
 class _Lost(AtelierError):
     """The job of one picture failed, in that job's own words."""
-
-
-def results_of(picture: Path, target: Path, count: int) -> list[Path]:
-    """The files that a picture's results go to: its own name, with its ending where another has the same, numbered where there are several."""
-    alone = sum(other.stem == picture.stem for other in pictures_in(picture.parent)) == 1
-    name = picture.stem if alone else picture.name
-    if count == 1:
-        return [target / f"{name}.png"]
-    return [target / f"{name}-{number:02d}.png" for number in range(1, count + 1)]

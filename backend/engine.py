@@ -12,11 +12,12 @@ from multiprocessing.process import BaseProcess
 
 from pydantic import TypeAdapter
 
-from backend.errors import BadRequest, Cancelled, WorkerDied
+from backend.errors import AtelierError, BadRequest, Cancelled, WorkerDied
 from backend.families import check
 from backend.inputs import Inputs
 from backend.jobs import Job
 from backend.library import Library
+from backend.painting import LATENT_UPSCALERS
 from backend.settings import Settings
 from backend.types import Cancel, Event, Failed, Progress, Request, Work, WorkerState
 
@@ -79,11 +80,7 @@ class Engine:
 
     def submit(self, request: Request, *, save: bool = True) -> Job:
         """Put a request into the queue. Raises UnknownModel, DamagedModel or BadRequest at once, with a sentence."""
-        model = self._library.find(request.model)
-        refiner = self._library.find(request.refiner.model) if request.refiner else None
-        check(request, model.family, refiner.family if refiner else None)
-        self.inputs.check(request)
-        job = Job(request.model_copy(update={"model": model.name}), save=save)
+        job = Job(self._checked(request), save=save)
         with self._lock:
             if len(self._queue) >= self._settings.generation.queue_limit:
                 raise BadRequest({"request": f"The queue is full ({len(self._queue)} jobs wait). Please try again when some are done."})
@@ -92,6 +89,21 @@ class Engine:
             self._forget_old_jobs()
         self._wake()
         return job
+
+    def _checked(self, request: Request) -> Request:
+        """The request with its model's own name, once everything that it names is there and fits."""
+        for field, name in upscalers_of(request):
+            try:
+                self._library.upscalers.find(name)
+            except AtelierError as error:
+                raise BadRequest({field: error.sentence}) from error
+        self.inputs.check(request)
+        if not request.draws:
+            return request
+        model = self._library.find(request.model)
+        refiner = self._library.find(request.refiner.model) if request.refiner else None
+        check(request, model.family, refiner.family if refiner else None)
+        return request.model_copy(update={"model": model.name})
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job: at once where it waits, at its next step where it runs. False where there is nothing to stop."""
@@ -245,6 +257,16 @@ class Engine:
         ended = [job_id for job_id, job in self._jobs.items() if job.ended]
         for job_id in ended[: max(0, len(ended) - self._settings.generation.kept_jobs)]:
             del self._jobs[job_id]
+
+
+def upscalers_of(request: Request) -> list[tuple[str, str]]:
+    """The upscalers that a request names, each with the field that does."""
+    named = []
+    if request.upscale:
+        named += [("upscale.upscaler", request.upscale.upscaler), ("upscale.second", request.upscale.second)]
+    if request.hires and request.hires.upscaler not in LATENT_UPSCALERS:
+        named.append(("hires.upscaler", request.hires.upscaler))
+    return named
 
 
 def _reason(exit_code: int | None) -> str:

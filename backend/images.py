@@ -17,21 +17,28 @@ from backend.errors import SaveFailed
 from backend.settings import Saving
 from backend.types import Request
 
-PARAMETERS, REQUEST = "parameters", "atelier"
-"""Keys of the PNG text chunks: A1111's infotext, and the whole request as JSON."""
+PARAMETERS, POSTPROCESSING, REQUEST = "parameters", "postprocessing", "atelier"
+"""Keys of the PNG text chunks: A1111's infotext, its text of what was done to a finished picture, and the whole request as JSON."""
 
 NAME_MAX = 120
 """Longest file name in characters, without its ending."""
 
 
-def encode_png(picture: Pillow.Image, request: Request, infotext: str, compression: int) -> bytes:
-    """An RGB picture as PNG with both texts inside. `compression` is zlib's, 0 to 9."""
+def encode_png(picture: Pillow.Image, request: Request, infotext: str, compression: int, postprocessing: str = "") -> bytes:
+    """An RGB picture as PNG with its texts inside; empty ones are left out. `compression` is zlib's, 0 to 9."""
     chunks = PngInfo()
-    chunks.add_text(PARAMETERS, infotext) if _is_latin(infotext) else chunks.add_itxt(PARAMETERS, infotext)
+    for key, text in ((PARAMETERS, infotext), (POSTPROCESSING, postprocessing)):
+        if text:
+            add_text(chunks, key, text)
     chunks.add_itxt(REQUEST, request.model_dump_json())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=chunks, compress_level=compression)
     return buffer.getvalue()
+
+
+def add_text(chunks: PngInfo, key: str, text: str) -> None:
+    """As the plain kind of chunk where the text allows it, which is what other programs look for."""
+    chunks.add_text(key, text) if _is_latin(text) else chunks.add_itxt(key, text)
 
 
 def _is_latin(text: str) -> bool:
@@ -61,7 +68,7 @@ def save(data: bytes, request: Request, *, seed: int, outputs: Path, saving: Sav
 
     Raises SaveFailed with what is wrong and what to do.
     """
-    folder = outputs / ("img2img-images" if request.image else "txt2img-images")
+    folder = outputs / ("extras-images" if not request.draws else "img2img-images" if request.image else "txt2img-images")
     try:
         for part in filter(None, re.split(r"[\\/]+", saving.subfolders)):
             folder /= _filled(part, request, seed, 0, when)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backend.enlarging import Upscale
 from backend.samplers import find_sampler, resolve_schedule
 from backend.types import Request
 
@@ -83,7 +84,26 @@ def _pictures_in(request: Request) -> dict[str, object]:
             "Hires prompt": hires.prompt or None,
             "Hires negative prompt": hires.negative_prompt or None,
         }
+    if request.upscale:
+        values |= _larger(request.upscale)
     return values
+
+
+def enlarging(how: Upscale) -> str:
+    """A1111's text of what was done to a finished picture."""
+    return ", ".join(f"{key}: {_quoted(str(value))}" for key, value in _larger(how).items() if value is not None)
+
+
+def _larger(how: Upscale) -> dict[str, object]:
+    sized = f"{how.width}x{how.height}" if how.width or how.height else None
+    return {
+        "Postprocess upscale by": None if sized else f"{how.scale:g}",
+        "Postprocess upscale to": sized,
+        "Postprocess crop to": sized if how.crop and how.width and how.height else None,
+        "Postprocess upscaler": how.upscaler,
+        "Postprocess upscaler 2": how.second if how.mixes else None,
+        "Postprocess upscaler 2 visibility": f"{how.second_visibility:g}" if how.mixes else None,
+    }
 
 
 def _quoted(value: str) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 from PIL import ImageStat
+from PIL.PngImagePlugin import PngInfo
 
 from backend import pictures
 from backend.errors import BadPicture, BadRequest, SaveFailed
-from backend.images import write_whole
+from backend.images import PARAMETERS, add_text, write_whole
 from backend.types import Request
 
 PNG_COMPRESSION = 1
@@ -47,13 +48,13 @@ class Inputs:
     def take(self, data: bytes, *, keep: bool = True) -> Input:
         """Take in the picture in a file's bytes. Raises BadPicture or SaveFailed."""
         reading = pictures.read(data)
-        return self._taken(reading.picture, reading.notes, keep)
+        return self._taken(reading.picture, reading.notes, keep, reading.infotext)
 
     def take_mask(self, data: bytes, *, keep: bool = True) -> Input:
         """Take in a mask: the alpha channel where there is one, else the brightness. Raises BadPicture or SaveFailed."""
         return self._taken(pictures.mask_of(pictures.read(data)), (), keep)
 
-    def _taken(self, picture: Pillow.Image, notes: tuple[str, ...], keep: bool) -> Input:
+    def _taken(self, picture: Pillow.Image, notes: tuple[str, ...], keep: bool, infotext: str = "") -> Input:
         digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height} ".encode())
         digest.update(picture.tobytes())
         taken = Input(digest.hexdigest(), picture.width, picture.height, notes)
@@ -65,8 +66,10 @@ class Inputs:
                 return taken
             folder.mkdir(parents=True, exist_ok=True)
             self._forget_passed()
-            buffer = io.BytesIO()
-            picture.save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+            buffer, chunks = io.BytesIO(), PngInfo()
+            if infotext:
+                add_text(chunks, PARAMETERS, infotext)
+            picture.save(buffer, "PNG", compress_level=PNG_COMPRESSION, pnginfo=chunks)
             write_whole(path, buffer.getvalue())
         except OSError as error:
             raise SaveFailed(
@@ -113,6 +116,11 @@ class Inputs:
             width, height = self.size(request.image.picture)
         except BadPicture as error:
             raise BadRequest({"image": error.sentence}) from error
+        try:
+            if request.upscale and not request.draws:
+                request.upscale.size(width, height)
+        except ValueError as error:
+            raise BadRequest({"upscale": str(error)}) from error
         if request.mask is None:
             return
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.errors import DamagedModel, UnknownModel
 from backend.families import Defaults, Family, family, find_family
+from backend.upscalers import Upscalers
 
 CHECKPOINT_FOLDERS = ("Stable-diffusion", "checkpoints", "diffusers")
 """Sub-folders of a models folder, by A1111's and ComfyUI's names, in which models lie; and the folder itself."""
@@ -69,6 +70,7 @@ class Library:
         self._folders = folders
         self._lock = threading.Lock()
         self._models: tuple[Model, ...] | None = None
+        self.upscalers = Upscalers(folders)
 
     def refresh(self) -> None:
         """Look again at the disk."""
@@ -80,6 +82,7 @@ class Library:
                 while name in found:
                     name, number = f"{model.name} ({number})", number + 1
                 found[name] = replace(model, name=name)
+        self.upscalers.refresh()
         with self._lock:
             self._models = tuple(found.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 InputId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Names a picture that was handed in, by its pixels; see backend/inputs.py."""
@@ -28,9 +28,6 @@ LATENT_UPSCALERS: dict[str, tuple[str, bool]] = {
     "Latent (nearest-exact)": ("nearest-exact", False),
 }
 """A1111's name to torch's interpolation mode, and whether it smooths first."""
-
-IMAGE_UPSCALERS = ("None", "Lanczos", "Nearest")
-HIRES_UPSCALERS = (*LATENT_UPSCALERS, *IMAGE_UPSCALERS)
 
 GROW_MAX = 1024
 MASK_BLUR_MAX = 64
@@ -97,6 +94,7 @@ class Hires(_Part):
     """A second pass over the finished picture, made larger."""
 
     upscaler: str = "Latent"
+    """One of LATENT_UPSCALERS, or the name of any upscaler in the library."""
     scale: float = Field(default=2.0, ge=HIRES_SCALE_MIN, le=HIRES_SCALE_MAX)
     width: int = Field(default=0, ge=0)
     """Pixels; 0 takes the scale. With only one of both given, the other follows from the ratio."""
@@ -112,13 +110,6 @@ class Hires(_Part):
     negative_prompt: str = ""
     keep_first: bool = False
     """Save the picture of the first pass too."""
-
-    @field_validator("upscaler")
-    @classmethod
-    def _upscaler_known(cls, name: str) -> str:
-        if name not in HIRES_UPSCALERS:
-            raise ValueError(f"“{name[:60]}” is not an upscaler for hires fix. Choose one of: {', '.join(HIRES_UPSCALERS)}.")
-        return name
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Pixels of the second pass after a first one of `width` x `height`, to the nearest multiples of 8."""

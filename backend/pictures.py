@@ -34,6 +34,9 @@ class Reading:
     notes: tuple[str, ...] = ()
     """What had to be changed on the way in, one sentence each."""
 
+    infotext: str = ""
+    """A1111's text of how it was made, where the file holds one."""
+
 
 def read(data: bytes) -> Reading:
     """Read a picture file. Raises BadPicture with what is wrong and what to do."""
@@ -70,6 +73,7 @@ def _converted(opened: Pillow.Image, data: bytes) -> Reading:
         notes.append("The file holds several pictures or frames; the first one is used.")
     profile = opened.info.get("icc_profile")
     opened.load()
+    infotext = opened.info.get("parameters", "")
     image = _eight_bit(opened)
     if image is not opened or _is_deep_png(data):
         notes.append("Its 16 bits for each colour became 8.")
@@ -80,7 +84,7 @@ def _converted(opened: Pillow.Image, data: bytes) -> Reading:
         if alpha.getextrema() == (0, 0):
             raise BadPicture("The picture is transparent everywhere, so there is nothing to see in it. Please choose another.")
         notes.append("Its transparent parts were put on white.")
-    return Reading(rgb, alpha, tuple(notes))
+    return Reading(rgb, alpha, tuple(notes), infotext if isinstance(infotext, str) else "")
 
 
 def _is_deep_png(data: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
+from backend.enlarging import Upscale
 from backend.errors import AtelierError, BadRequest
 from backend.painting import Hires, ImageInput, MaskInput, Refiner
 from backend.samplers import AUTOMATIC, find_sampler, find_schedule, resolve_schedule, split_combined
@@ -32,10 +33,12 @@ class Request(BaseModel):
 
     prompt: str = ""
     negative_prompt: str = ""
-    model: str
-    """Name of a model in the library."""
     image: ImageInput | None = None
     """The picture to start from, if any."""
+    upscale: Upscale | None = None
+    """Makes the finished picture larger."""
+    model: str = Field(default="", validate_default=True)
+    """Name of a model in the library. With none, nothing is drawn: the picture to start from is only made larger."""
     width: int = 512
     """Pixels, 64 to 2048, a multiple of 8 unless the request starts from a picture."""
     height: int = 512
@@ -74,8 +77,8 @@ class Request(BaseModel):
 
     @field_validator("model")
     @classmethod
-    def _model_named(cls, name: str) -> str:
-        if not name.strip():
+    def _model_named(cls, name: str, others: ValidationInfo) -> str:
+        if not name.strip() and not (others.data.get("image") and others.data.get("upscale")):
             raise ValueError("No model is chosen. Please choose one.")
         return name
 
@@ -174,6 +177,11 @@ class Request(BaseModel):
             if max(target) > HIRES_SIZE_MAX:
                 raise ValueError(f"Hires fix would make {target[0]} x {target[1]} pixels; {HIRES_SIZE_MAX} is the most for a side.")
         return hires.model_copy(update={"sampler": sampler, "scheduler": scheduler}) if hires.sampler else hires
+
+    @property
+    def draws(self) -> bool:
+        """Whether a model draws, or a picture is only made larger."""
+        return bool(self.model)
 
     @property
     def hires_size(self) -> tuple[int, int]:

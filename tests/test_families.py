@@ -17,7 +17,9 @@ from backend.families import FAMILIES, check
 from backend.hashes import Hashes
 from backend.inference import memory
 from backend.inference.cache import ModelCache, named
-from backend.inference.generate import Run, Studio, generate
+from backend.inference.generate import generate
+from backend.inference.running import Run, Studio
+from backend.inference.upscale import Networks
 from backend.inputs import Inputs
 from backend.library import Library, inspect
 from backend.types import Progress, Request, Work, make_request
@@ -40,8 +42,9 @@ def studio(models: Path, tmp_path: Path) -> Studio:
     settings = settings_in(tmp_path, (models,))
     device = memory.choose("cpu")
     return Studio(
-        settings, device, Library(settings.folders.models), ModelCache(device), Hashes(tmp_path / "hashes.json"), Inputs(tmp_path / "inputs")
-    )
+        settings, device, Library(settings.folders.models), ModelCache(device), Networks(device), Hashes(tmp_path / "hashes.json"),
+        Inputs(tmp_path / "inputs"),
+    )  # fmt: skip
 
 
 def request_for(name: str, **values: object) -> Request:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import PHONE, Visitor, is_ready, number, prompt, visitor
+from tests.browser import DESKTOP, PHONE, Visitor, is_ready, number, prompt, visitor
 from tests.conftest import Server
 from ui.hires import from_to
 from ui.naming import nested
@@ -206,6 +206,38 @@ def test_hires_fix(guest: Visitor, studio: Server) -> None:
     number(page, "hires_scale").fill("9")
     page.locator("#t2i_generate").click()
     expect(page.locator("#t2i_hires_scale .problem")).not_to_be_empty()
+
+
+def test_hires_fix_offers_the_schedule_types_of_its_own_sampler(guest: Visitor) -> None:
+    page = guest.tab()
+    page.locator("#t2i_hires input").check()
+    choose(page, "#t2i_hires_scheduler", "Karras")
+    choose(page, "#t2i_hires_sampler", "DPM++ 2M")
+    expect(page.locator("#t2i_hires_scheduler input")).to_have_value("Karras")
+    choose(page, "#t2i_hires_sampler", "DDIM")
+    expect(page.locator("#t2i_hires_scheduler input")).to_have_value("Use same scheduler")
+    page.locator("#t2i_hires_scheduler input").click()
+    expect(page.get_by_role("option", name="Use same scheduler", exact=True)).to_be_visible()
+    expect(page.get_by_role("option", name="Karras", exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_a_refiner_takes_over_and_the_file_says_so(browser: Browser, studio: Server, viewport: dict[str, int]) -> None:
+    with visitor(browser, studio.url, viewport=viewport) as guest:
+        page = guest.tab()
+        choose(page, "#t2i_refiner", "starter")
+        number(page, "refiner_switch_at").fill("0.5")
+        draw(page, "t2i")
+        assert newest(studio)["refiner"] == {"model": "starter", "switch_at": 0.5}
+        expect(page.locator("#t2i_view .facts")).to_contain_text("Refiner starter from 50 %")
+        choose(page, "#t2i_refiner", "None")
+        draw(page, "t2i")
+        assert newest(studio)["refiner"] is None
+
+
+def choose(page: Page, dropdown: str, option: str) -> None:
+    page.locator(f"{dropdown} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def test_a_reload_keeps_tab_form_and_picture(guest: Visitor, studio: Server, picture: Path) -> None:

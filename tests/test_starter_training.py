@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+from diffusers import AutoencoderTiny
 from torch import nn
 
 from tools.starter.facts import SceneFacts, ShapeFacts
 from tools.starter.muon import Muon, hidden_weights, orthogonal
 from tools.starter.reading import FIELDS, NOT_ASKED, Reader, answers
+from tools.starter.widening import widen
 
 
 def test_steps_are_orthogonal_whatever_the_gradients_scales() -> None:
@@ -49,3 +51,28 @@ def test_a_reader_learns_what_captions_say_and_is_not_asked_for_the_rest() -> No
         loss.backward()
         optimizer.step()
     assert float(reader(vectors, wanted)) < 0.05 * first
+
+
+def autoencoder(width: int, encoder: tuple[int, ...], decoder: tuple[int, ...]) -> AutoencoderTiny:
+    widths = (width,) * len(encoder)
+    return AutoencoderTiny(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        latent_channels=4,
+        num_encoder_blocks=encoder,
+        num_decoder_blocks=decoder,
+    )
+
+
+def test_a_wider_autoencoder_begins_as_what_it_came_from_and_can_learn_with_all_of_itself() -> None:
+    torch.manual_seed(0)
+    trained, larger = autoencoder(8, (0, 1, 2), (1, 1, 0)), autoencoder(12, (0, 1, 2), (2, 3, 0))
+    widen(trained, larger)
+    pixels = torch.rand(1, 3, 32, 32)
+    latents = trained.encode(pixels).latents
+    assert torch.allclose(larger.encode(pixels).latents, latents, atol=1e-5)
+    assert torch.allclose(larger.decode(latents).sample, trained.decode(latents).sample, atol=1e-5)
+    larger.decode(latents.detach()).sample.square().sum().backward()
+    last = [weight.grad for name, weight in larger.decoder.named_parameters() if name.endswith("conv.4.weight")]
+    rows = [float(grad[:8, 8:].abs().sum()) for grad in last if grad is not None]
+    assert rows and all(rows), "what the new channels say can be learned"

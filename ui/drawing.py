@@ -37,19 +37,29 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class DrawingTab:
-    """The parts of one tab that the events write to."""
+class PictureTab:
+    """The parts of a tab with pictures that the events write to."""
 
     id: str
     form: Form
     view: JobView
-    asking: Asking
-    ratios: gr.HTML
-    canvas: MaskCanvas | None = None
+    canvas: MaskCanvas | None
 
     @property
     def outputs(self) -> list[Component]:
-        return [*self.form.widgets.values(), self.view, self.asking.hint, self.ratios]
+        return [*self.form.widgets.values(), self.view]
+
+
+@dataclass(frozen=True)
+class DrawingTab(PictureTab):
+    """A tab that draws: it has prompts, and its form follows the model."""
+
+    asking: Asking
+    ratios: gr.HTML
+
+    @property
+    def outputs(self) -> list[Component]:
+        return [*super().outputs, self.asking.hint, self.ratios]
 
     def updates(self, model: Model | None, *changes: Changes) -> dict[Component, Any]:
         """Changes of the form, together with what stands on the page about the model."""
@@ -190,7 +200,7 @@ def _reuse(parts: Parts, tab: DrawingTab) -> None:
         request = checked_request(event.request)
         model = parts.model(request.model)
         changes = tab.form.filled(request)
-        pictures = {tab.canvas: _pictures(parts, request)} if tab.canvas else {}
+        pictures = {tab.canvas: pictures_of(parts, request)} if tab.canvas else {}
         if model is None:
             del changes["model"]
             gr.Warning(f"The model “{request.model}” is not here any more. Everything else was filled in.")
@@ -200,7 +210,7 @@ def _reuse(parts: Parts, tab: DrawingTab) -> None:
     tab.view.reuse(reuse, None, tab.outputs, **TELLING)
 
 
-def _pictures(parts: Parts, request: Request) -> Any:
+def pictures_of(parts: Parts, request: Request) -> Any:
     """The picture and the mask of a request, as the canvas takes them. What is not kept any more is said."""
     if request.image is None:
         return gr.skip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from backend.batches import Folders
 from backend.errors import AtelierError, BadRequest
 from backend.painting import Borders
 from ui.canvas import Painted
-from ui.drawing import DrawingTab
+from ui.drawing import PictureTab
 from ui.parts import QUIET, Parts
 from ui.style import asset
 
@@ -49,20 +49,23 @@ class BatchView(gr.HTML):
         return {"type": "object"}
 
 
-def folder_card(parts: Parts, tab: DrawingTab) -> None:
-    """Fill the card, and let its button start a batch. Tabs with masks also ask for a folder of those."""
+def folder_card(parts: Parts, tab: PictureTab, sizes: Sequence[str] = (OWN_SIZE, FORM_SIZE)) -> None:
+    """Fill the card, and let its button start a batch. Tabs with masks also ask for a folder of those. `sizes`: what can be drawn at."""
     prefix, masks = tab.form.prefix, tab.form.masks
     names = list(FIELDS) if masks else ["source", "target"]
     with gr.Accordion("Batch: a folder of pictures", open=False, elem_id=f"{prefix}_batch", elem_classes="card batch"):
         boxes = {name: gr.Textbox("", label=FIELDS[name], info=HINTS[name], lines=1, elem_id=f"{prefix}_batch_{name}") for name in names}
-        size = gr.Radio([OWN_SIZE, FORM_SIZE], value=OWN_SIZE, label="Size", elem_id=f"{prefix}_batch_size_from", elem_classes="chips")
+        size = gr.Radio(
+            list(sizes), value=OWN_SIZE if sizes else None, label="Size", elem_id=f"{prefix}_batch_size_from", elem_classes="chips",
+            visible=bool(sizes),
+        )  # fmt: skip
         button = gr.Button("Start the batch", elem_id=f"{prefix}_batch_start")
         view = BatchView(prefix)
 
     connect(parts, tab, boxes, size, button, view)
 
 
-def connect(parts: Parts, tab: DrawingTab, boxes: Mapping[str, Component], size: gr.Radio, button: gr.Button, view: BatchView) -> None:
+def connect(parts: Parts, tab: PictureTab, boxes: Mapping[str, Component], size: gr.Radio, button: gr.Button, view: BatchView) -> None:
     """The button starts a batch, and the view follows it."""
 
     def start(**values: Any) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def connect(parts: Parts, tab: DrawingTab, boxes: Mapping[str, Component], size:
     button.click(start, outputs=view, inputs_kwargs=asked, **QUIET)
 
 
-def problem(tab: DrawingTab, boxes: Mapping[str, Component], error: AtelierError) -> dict[str, Any]:
+def problem(tab: PictureTab, boxes: Mapping[str, Component], error: AtelierError) -> dict[str, Any]:
     """As Form.problem, with the card's own fields."""
     fields = error.fields if isinstance(error, BadRequest) else {}
     own = {str(boxes[name].elem_id): sentence for name, sentence in fields.items() if name in boxes}

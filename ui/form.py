@@ -112,7 +112,7 @@ class Form:
             values["refiner.model"] = {"value": ""}
         if "hires" in self.widgets:
             values["hires"] = {"value": request.hires is not None}
-        return merged(values, self.schedules(request.sampler, request.scheduler))
+        return merged(values, self.schedules(request.sampler, request.scheduler) if "scheduler" in self.widgets else {})
 
     def defaults(self, model: Model) -> Changes:
         """The values that a model has a say in, as it likes them. Where a picture goes in, the size is the picture's."""

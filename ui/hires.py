@@ -8,19 +8,20 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from backend.errors import BadRequest
 from backend.library import Model
-from backend.painting import HIRES_SCALE_MAX, HIRES_SCALE_MIN, HIRES_UPSCALERS, Hires
-from backend.samplers import SCHEDULES
+from backend.painting import HIRES_SCALE_MAX, HIRES_SCALE_MIN, LATENT_UPSCALERS, Hires
+from backend.samplers import SCHEDULES, find_sampler
 from backend.types import HIRES_SIZE_MAX, STEPS_MAX
 from ui.controls import Slider
 from ui.form import SAME_SAMPLER, ChoiceDropdown, Form
-from ui.parts import QUIET
+from ui.parts import QUIET, Parts
 
 SAME_SCHEDULER = ("Use same scheduler", "")
 SIZE_FIELDS = ("hires", "width", "height", "hires.scale", "hires.width", "hires.height")
 
 
-def hires_card(prefix: str, model: Model | None) -> tuple[dict[str, Component], gr.HTML]:
+def hires_card(parts: Parts, prefix: str, model: Model | None) -> tuple[dict[str, Component], gr.HTML]:
     """A switch, all that it switches, and the place for the sizes. The style sheet hides the rest while the switch is off."""
     start = Hires()
     slider = Slider(f"{prefix}_hires")
@@ -31,8 +32,7 @@ def hires_card(prefix: str, model: Model | None) -> tuple[dict[str, Component], 
             sizes = gr.HTML("", elem_id=f"{prefix}_hires_sizes", elem_classes="sizes", apply_default_css=False)
         with gr.Column(elem_classes="switched", min_width=0):
             with gr.Row(elem_classes="pair"):
-                upscalers = list(HIRES_UPSCALERS)
-                upscaler = ChoiceDropdown(upscalers, value=start.upscaler, label="Upscaler", elem_id=f"{prefix}_hires_upscaler", **options)
+                upscaler = ChoiceDropdown(upscalers(parts), value=start.upscaler, label="Upscaler", elem_id=f"{prefix}_hires_upscaler", **options)
                 steps = slider("Hires steps", 0, STEPS_MAX, 1, start.steps, "steps")
                 strength = slider("Denoising strength", 0, 1, 0.01, start.denoising_strength, "denoising_strength")
                 scale = slider("Upscale by", HIRES_SCALE_MIN, HIRES_SCALE_MAX, 0.05, start.scale, "scale")
@@ -48,12 +48,18 @@ def hires_card(prefix: str, model: Model | None) -> tuple[dict[str, Component], 
                 prompt = _prompt("Hires prompt", f"{prefix}_hires_prompt")
                 negative = _prompt("Hires negative prompt", f"{prefix}_hires_negative")
                 keep = gr.Checkbox(start.keep_first, label="Keep the first picture too", elem_id=f"{prefix}_hires_keep_first")
+    parts.refreshed.then(lambda: gr.update(choices=upscalers(parts)), None, upscaler, **QUIET)
     widgets: dict[str, Component] = {
         "hires": switch, "hires.upscaler": upscaler, "hires.steps": steps, "hires.denoising_strength": strength, "hires.scale": scale,
         "hires.width": width, "hires.height": height, "hires.sampler": sampler, "hires.scheduler": scheduler, "hires.prompt": prompt,
         "hires.negative_prompt": negative, "hires.keep_first": keep,
     }  # fmt: skip
     return widgets, sizes
+
+
+def upscalers(parts: Parts) -> list[str]:
+    """The latent ones, and everything that makes pictures larger."""
+    return [*LATENT_UPSCALERS, *(upscaler.name for upscaler in parts.library.upscalers.usable)]
 
 
 def _prompt(label: str, name: str) -> gr.Textbox:
@@ -64,6 +70,21 @@ def tell_sizes(form: Form, sizes: gr.HTML) -> None:
     """Keep the sizes beside the switch true to the form."""
     told = [form.widgets[name] for name in SIZE_FIELDS]
     gr.on([widget.change for widget in told], from_to, told, sizes, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+
+
+def follow_sampler(form: Form) -> None:
+    """Offer the schedule types that the sampler of this pass can use."""
+    samplers, scheduler = [form.widgets["sampler"], form.widgets["hires.sampler"]], form.widgets["hires.scheduler"]
+    gr.on([widget.change for widget in samplers], offered, [*samplers, scheduler], scheduler, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+
+
+def offered(sampler: str, own: str, wanted: str) -> dict[str, Any]:
+    """The schedule types for the hires pass's own sampler, or the first pass's; a wanted one that does not fit gives way."""
+    try:
+        usable = find_sampler(own or sampler).schedules
+    except BadRequest:
+        usable = ()
+    return gr.update(choices=[SAME_SCHEDULER, *usable], value=wanted if wanted in usable else SAME_SCHEDULER[1])
 
 
 def from_to(on: bool, width: Any, height: Any, scale: Any, across: Any, down: Any) -> str:

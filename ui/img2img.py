@@ -33,7 +33,7 @@ def build(parts: Parts) -> DrawingTab:
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="img2img", targets=parts.targets)
     form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings, **refiner})
-    tab = DrawingTab("img2img", form, view, asking, ratios, canvas)
+    tab = DrawingTab("img2img", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, {factor: 1.0})
     sizes.follow_factor(parts, tab, factor)
     sizes.tell_sizes(parts, tab, told)

@@ -15,6 +15,7 @@ from ui.folder import folder_card
 from ui.follow import JobView
 from ui.form import SIDES, Form
 from ui.parts import QUIET, Parts
+from ui.refining import refiner_card
 
 PREFIX = "inp"
 MASK_MODES = [("Inpaint masked", False), ("Inpaint not masked", True)]
@@ -33,11 +34,12 @@ def build(parts: Parts) -> DrawingTab:
                 masking = _masking()
                 growth = _growth()
                 settings, ratios = settings_cards(PREFIX, model)
+                refiner = refiner_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="inpaint", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings})
-    tab = DrawingTab("inpaint", form, view, asking, ratios, canvas)
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings, **refiner})
+    tab = DrawingTab("inpaint", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, dict.fromkeys(growth.values(), 0))
     sizes.follow_growth(parts, tab)
     with folder:

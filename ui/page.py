@@ -11,8 +11,8 @@ from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
-from ui import drawing, img2img, inpaint, sending, txt2img
-from ui.drawing import DrawingTab
+from ui import drawing, img2img, inpaint, sending, txt2img, upscaling
+from ui.drawing import DrawingTab, PictureTab
 from ui.parts import QUIET, Parts, Target
 from ui.picker import build_picker
 from ui.style import asset
@@ -24,7 +24,7 @@ class Tab:
 
     id: str
     title: str
-    build: Callable[[Parts], DrawingTab | None]
+    build: Callable[[Parts], PictureTab | None]
     takes_pictures: bool = False
     """Whether the pictures of other tabs can be sent to it; it then has a canvas."""
 
@@ -33,6 +33,7 @@ TABS: tuple[Tab, ...] = (
     Tab("txt2img", "txt2img", txt2img.build),
     Tab("img2img", "img2img", img2img.build, takes_pictures=True),
     Tab("inpaint", "Inpaint", inpaint.build, takes_pictures=True),
+    Tab("upscale", "Upscale", upscaling.build, takes_pictures=True),
 )
 """To add a tab, write one file with a `build`, and add one line here."""
 
@@ -50,14 +51,13 @@ def build(engine: Engine, batches: Batches, library: Library, settings: Settings
         )  # fmt: skip
         with gr.Tabs(elem_id="tabs") as tabs:
             built = [_tab(tab, parts) for tab in TABS]
-        drawn = [tab for tab in built if tab]
-        drawing.connect(parts, drawn)
-        sending.connect(parts, tabs, drawn)
+        drawing.connect(parts, [tab for tab in built if isinstance(tab, DrawingTab)])
+        sending.connect(parts, tabs, [tab for tab in built if tab])
         gr.HTML(asset("status.html"), elem_id="statusbar", apply_default_css=False)
     return page
 
 
-def _tab(tab: Tab, parts: Parts) -> DrawingTab | None:
+def _tab(tab: Tab, parts: Parts) -> PictureTab | None:
     with gr.Tab(tab.title, id=tab.id, elem_id=f"tab_{tab.id}") as opened:
         made = tab.build(parts)
     opened.select(None, None, None, js=f"() => {{ atelier.opened('{tab.id}'); return []; }}", **QUIET)

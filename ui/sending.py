@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from backend.errors import BadPicture
 from ui.canvas import shown
-from ui.drawing import DrawingTab, checked_request, kept_picture
+from ui.drawing import PictureTab, checked_request, kept_picture
 from ui.form import SIDES, Changes, merged
 from ui.parts import TELLING, Parts
 from ui.sizes import usable
@@ -18,7 +18,7 @@ from ui.sizes import usable
 CARRIED = ("prompt", "negative_prompt", "seed", "steps", "guidance", "sampler")
 
 
-def connect(parts: Parts, selected: gr.Tabs, tabs: Sequence[DrawingTab]) -> None:
+def connect(parts: Parts, selected: gr.Tabs, tabs: Sequence[PictureTab]) -> None:
     """From every view to every tab with a canvas. A view's event says which tab, which kept picture and which request."""
     targets = {tab.id: tab for tab in tabs if tab.canvas}
     outputs = [selected, *dict.fromkeys(component for tab in targets.values() for component in tab.outputs)]

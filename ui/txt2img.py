@@ -23,10 +23,11 @@ def build(parts: Parts) -> DrawingTab:
             asking = asking_block(PREFIX, model)
             with gr.Column(elem_classes="settings", min_width=0):
                 settings, ratios = settings_cards(PREFIX, model)
-                second, sizes = hires.hires_card(PREFIX, model)
+                second, sizes = hires.hires_card(parts, PREFIX, model)
                 refiner = refiner_card(parts, PREFIX)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="txt2img", targets=parts.targets)
     form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second, **refiner})
     hires.tell_sizes(form, sizes)
-    return DrawingTab("txt2img", form, view, asking, ratios)
+    hires.follow_sampler(form)
+    return DrawingTab("txt2img", form, view, None, asking, ratios)

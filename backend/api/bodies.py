@@ -144,7 +144,7 @@ class Img2Img(Drawing):
         values = self.shared(model)
         if not self.init_images:
             raise BadRequest({"init_images": "There is no picture to start from. Send one in init_images, as base64."})
-        picture = _taken(self.init_images[0], inputs, "init_images", keep=self.save_images)
+        picture = taken(self.init_images[0], inputs, "init_images", keep=self.save_images)
         values["image"] = {
             "picture": picture.id, "denoising_strength": 0.75 if self.denoising_strength is None else self.denoising_strength,
             "resize_mode": _choice(RESIZE_MODES, self.resize_mode or 0, "resize_mode"),
@@ -152,7 +152,7 @@ class Img2Img(Drawing):
         if self.mask:
             blur = self.mask_blur if self.mask_blur is not None else self.mask_blur_x
             values["mask"] = {
-                "picture": _taken(self.mask, inputs, "mask", keep=self.save_images).id, "blur": 4 if blur is None else blur,
+                "picture": taken(self.mask, inputs, "mask", keep=self.save_images).id, "blur": 4 if blur is None else blur,
                 "invert": bool(self.inpainting_mask_invert),
                 "content": _choice(MASKED_CONTENTS, self.inpainting_fill or 0, "inpainting_fill"),
                 "area": "Whole picture" if self.inpaint_full_res is False else "Only masked", "padding": self.inpaint_full_res_padding or 0,
@@ -171,7 +171,7 @@ def _choice(names: tuple[str, ...], number: int, field: str) -> str:
     return names[number]
 
 
-def _taken(text: str, inputs: Inputs, field: str, *, keep: bool) -> Input:
+def taken(text: str, inputs: Inputs, field: str, *, keep: bool) -> Input:
     """Take in a picture that came as base64, with or without a data: prefix. Nothing is ever fetched from an address."""
     if text.startswith(("http://", "https://")):
         raise BadRequest({field: f"{field} holds an address. Pictures are not fetched from elsewhere; please send the picture itself, as base64."})

@@ -19,7 +19,7 @@ from backend.version import VERSION
 
 NOT_STORED = {"cache-control": "no-store"}
 
-Task = Literal["txt2img", "img2img", "inpaint"]
+Task = Literal["txt2img", "img2img", "inpaint", "upscale"]
 
 
 class TokenQuestion(BaseModel):
@@ -120,6 +120,8 @@ def file_name(picture: Image, index: int) -> str:
 
 def task(request: Request) -> Task:
     """What kind of work it is: which tab of the page shows it."""
+    if not request.draws:
+        return "upscale"
     if request.image is None:
         return "txt2img"
     return "inpaint" if request.mask or request.image.grow else "img2img"

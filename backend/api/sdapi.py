@@ -30,7 +30,7 @@ IDLE_STATE = {
 }  # fmt: skip
 
 
-def _refusal(error: AtelierError) -> JSONResponse:
+def refusal(error: AtelierError) -> JSONResponse:
     """A1111's shape of an error, with a sentence for each field: 422 for what the caller can mend, else 500."""
     fields = error.fields if isinstance(error, BadRequest) else {}
     status = 422 if isinstance(error, (BadRequest, UnknownModel, DamagedModel)) else 500
@@ -53,7 +53,7 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
             request = await asyncio.to_thread(body.to_request, default_model(), engine.inputs)
             job = engine.submit(request, save=body.save_images)
         except AtelierError as error:
-            return _refusal(error)
+            return refusal(error)
         await ended(job)
         done = job.snapshot()
         if done.failed and not (done.state == "cancelled" and done.images):

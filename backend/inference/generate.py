@@ -4,96 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import math
-import platform
-import secrets
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from PIL import ImageOps
-from PIL.Image import Resampling
 from torch import Tensor
 
-from backend import images, infotext
-from backend.errors import Cancelled, SaveFailed
-from backend.hashes import Hashes
-from backend.inference.cache import Loaded, ModelCache, named
+from backend import infotext
+from backend.enlarging import Upscale
+from backend.inference.cache import Loaded, named
 from backend.inference.conditioning import Conditioning
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
 from backend.inference.encode import encode
-from backend.inference.memory import Device
+from backend.inference.postprocess import enlarge, larger
+from backend.inference.running import Run, Studio, keep
 from backend.inference.starting import Start, prepare
-from backend.inputs import Inputs
-from backend.library import Library, Model
+from backend.inference.upscale import enlarged
+from backend.library import Model
 from backend.painting import LATENT_UPSCALERS
-from backend.settings import Settings
 from backend.tokens import unknown_words
-from backend.types import RANDOM_SEED, Image, Progress, Request, Result, Work
+from backend.types import Request, Result
 from backend.version import VERSION
-
-
-@dataclass(frozen=True)
-class Studio:
-    """What drawing needs, built once by the worker."""
-
-    settings: Settings
-    device: Device
-    library: Library
-    cache: ModelCache
-    hashes: Hashes
-    inputs: Inputs
-
-
-@dataclass
-class Run:
-    """One job under way: what it has so far, and how it reports and is stopped.
-
-    It outlives whatever goes wrong in `generate`, so that pictures which were finished before are never lost.
-    """
-
-    work: Work
-    report: Callable[[Progress], None]
-    cancelled: Callable[[], bool]
-    request: Request = field(init=False)
-    """As it is run: with its seed resolved."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    pictures: list[Image] = field(default_factory=list)
-    drawn: int = 0
-    """Images that are finished; `pictures` may also hold those of a first pass."""
-
-    def __post_init__(self) -> None:
-        asked = self.work.request
-        self.request = asked.model_copy(update={"seed": secrets.randbelow(2**32)}) if asked.seed == RANDOM_SEED else asked
-
-    def check(self) -> None:
-        """Raises Cancelled once somebody asked to stop."""
-        if self.cancelled():
-            raise Cancelled("Stopped. Pictures that were finished before are kept.")
-
-    def say(self, stage: Any, **values: Any) -> None:
-        told = {"image": self.drawn, "images": self.request.image_count, "fraction": self.drawn / self.request.image_count, **values}
-        self.report(Progress(job=self.work.job, stage=stage, **told))
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the block's seconds towards a stage."""
-        self.check()
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
 def generate(run: Run, studio: Studio) -> Result:
     """Draw every image of the request. Raises AtelierError; what was finished before stands in `run.pictures`."""
     request = run.request
     studio.device.reset_peak()
+    if not request.draws:
+        return enlarge(run, studio)
     model = studio.library.find(request.model)
     with run.stage("load"):
         run.say("load")
@@ -114,7 +54,7 @@ def generate(run: Run, studio: Studio) -> Result:
                 if request.hires.keep_first:
                     finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
                 with run.stage("upscale"):
-                    last = until_refined(second_pass(request, enlarged(latents, vae, request)))
+                    last = until_refined(second_pass(request, resized(run, studio, latents, vae)))
                 latents = draw(run, studio, loaded, last, later, seeds)
             if start and not last.runs:
                 keep_all(run, studio, [start.picture] * len(seeds), seeds, model_hash, request)
@@ -128,10 +68,7 @@ def generate(run: Run, studio: Studio) -> Result:
                 finish(run, studio, loaded.components["vae"], latents, seeds, model_hash, request, start)
         run.drawn += len(seeds)
     notes = (*told["first"].notes, *(start.notes if start else ()), *unseen(model, request))
-    return Result(
-        job=run.work.job, request=request, images=tuple(run.pictures), seconds={name: round(spent, 4) for name, spent in run.seconds.items()},
-        peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=notes,
-    )  # fmt: skip
+    return run.result(studio, model_hash=model_hash, notes=notes)
 
 
 def batches(request: Request) -> Iterator[list[int]]:
@@ -186,15 +123,22 @@ def share_of_batch(request: Request, this: Pass) -> tuple[float, float]:
     return begin + this.done(0.0) * (end - begin), begin + this.done(1.0) * (end - begin)
 
 
-def enlarged(latents: Tensor, vae: Any, request: Request) -> Tensor:
+def resized(run: Run, studio: Studio, latents: Tensor, vae: Any) -> Tensor:
     """Latents of the first pass in the size of the second, by way of pictures where the upscaler is one of those."""
-    assert request.hires is not None
+    request, hires = run.request, run.request.hires
+    assert hires is not None
     width, height = request.hires_size
     scale = request.width / latents.shape[-1]
-    if request.hires.upscaler in LATENT_UPSCALERS:
-        return upscaled(latents, request.hires.upscaler, round(height / scale), round(width / scale))
-    way = Resampling.NEAREST if request.hires.upscaler == "Nearest" else Resampling.LANCZOS
-    return torch.cat([encode(vae, ImageOps.fit(decode(vae, latent[None]), (width, height), way)) for latent in latents])
+    if hires.upscaler in LATENT_UPSCALERS:
+        return upscaled(latents, hires.upscaler, round(height / scale), round(width / scale))
+    how, done = Upscale(upscaler=hires.upscaler, width=width, height=height), run.drawn / request.image_count
+
+    def tell(_: float) -> None:
+        run.check()
+        run.say("upscale", fraction=done)
+
+    pictures = (enlarged(decode(vae, latent[None]), how, studio.library.upscalers, studio.networks, tell) for latent in latents)
+    return torch.cat([encode(vae, picture) for picture in pictures])
 
 
 def finish(
@@ -210,28 +154,12 @@ def finish(
 
 
 def keep_all(run: Run, studio: Studio, pictures: list[Any], seeds: list[int], model_hash: str, request: Request) -> None:
-    """Save pictures with their metadata, or hold their bytes where the caller asked for those alone."""
+    """Make pictures larger where that is asked for, and keep them with their metadata."""
     for picture, image_seed in zip(pictures, seeds, strict=True):
+        final = larger(run, studio, picture, request.upscale) if request.upscale else picture
         with run.stage("save"):
             text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size)
-            keep(run, studio, picture, image_seed, text, request)
-
-
-def keep(run: Run, studio: Studio, picture: Any, seed: int, text: str, request: Request) -> None:
-    """Save one picture, as `keep_all` does."""
-    # Inside the file stands the request that draws this very picture, alone.
-    own = request.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1})
-    data = images.encode_png(picture, own, text, studio.settings.saving.png_compression)
-    done = Image(seed=seed, width=picture.width, height=picture.height, infotext=text)
-    if not run.work.save:
-        run.pictures.append(done.model_copy(update={"data": data}))
-        return
-    try:
-        path = images.save(data, request, seed=seed, outputs=studio.settings.folders.outputs, saving=studio.settings.saving)
-    except SaveFailed:
-        run.pictures.append(done.model_copy(update={"data": data}))
-        raise
-    run.pictures.append(done.model_copy(update={"path": path}))
+            keep(run, studio, final, image_seed, text, request)
 
 
 def unseen(model: Model, request: Request) -> tuple[str, ...]:
@@ -241,10 +169,3 @@ def unseen(model: Model, request: Request) -> tuple[str, ...]:
         return ()
     named_words = ", ".join(f"“{word}”" for word in words[:8]) + (" and more" if len(words) > 8 else "")
     return (f"{model.name.capitalize()} never learned {named_words}. It did its best with the words it knows.",)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Of everything that has a say in the pixels."""
-    parts = {name: version(name) for name in ("torch", "diffusers", "transformers")}
-    return {"atelier": VERSION, "python": platform.python_version(), **parts}

@@ -19,7 +19,9 @@ from backend.errors import AtelierError, OutOfMemory, Unexpected
 from backend.hashes import Hashes
 from backend.inference import memory
 from backend.inference.cache import ModelCache
-from backend.inference.generate import Run, Studio, generate
+from backend.inference.generate import generate
+from backend.inference.running import Run, Studio
+from backend.inference.upscale import Networks
 from backend.inputs import Inputs
 from backend.library import Library
 from backend.settings import Settings
@@ -85,7 +87,7 @@ def run(pipe: Connection, settings: Settings) -> None:
         mailbox.send(WorkerState(state="broken", sentence=error.sentence))
         return
     hashes, inputs = Hashes(settings.folders.state / "hashes.json"), Inputs(settings.folders.inputs, settings.folders.passing)
-    studio = Studio(settings, device, Library(settings.folders.models), ModelCache(device), hashes, inputs)
+    studio = Studio(settings, device, Library(settings.folders.models), ModelCache(device), Networks(device), hashes, inputs)
     _warm_up(studio)
     mailbox.send(_state(studio))
     while True:
@@ -127,6 +129,7 @@ def _plain(error: Exception, studio: Studio) -> AtelierError:
     text = str(error)
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text:
         studio.cache.drop()
+        studio.networks.drop()
         return OutOfMemory("The picture needs more memory than is free. Make it smaller, draw fewer images in one batch, or close other programs.")
     log.error("a fault in Atelier", exc_info=error)
     first = (text.strip().splitlines() or [""])[0][:200]

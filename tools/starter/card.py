@@ -45,7 +45,6 @@ in twelve was kept out of training, to score with.
 ## How
 
 - The autoencoder: {autoencoder_steps:,} steps of {autoencoder_batch} pictures, squared error and a little absolute error.
-- Its decoder alone, with the encoder as it is: {decoder_steps:,} more steps, for sharpness.
 - UNet and text encoder together, on its latents: {unet_steps:,} steps of {unet_batch}, every tenth caption empty so that guidance works.
 - v-prediction on scaled-linear betas that end at {beta_end}, where Stable Diffusion's end at 0.012: latents here are so small (16x16)
   that at 0.012 the last noise level still lets the mean brightness through, and the model would learn to expect it there.
@@ -123,7 +122,7 @@ def _table(scores: dict[str, Any]) -> str:
 def _flags(plan: Plan) -> str:
     """The plan's figures where they are not the tool's own."""
     own = Plan()
-    names = ("seed", "pictures", "autoencoder_steps", "autoencoder_batch", "decoder_steps", "unet_steps", "unet_batch")
+    names = ("seed", "pictures", "autoencoder_steps", "autoencoder_batch", "unet_steps", "unet_batch")
     return "".join(f" --{name.replace('_', '-')} {getattr(plan, name)}" for name in names if getattr(plan, name) != getattr(own, name))
 
 
@@ -135,7 +134,7 @@ def write_card(folder: Path, scores: dict[str, Any], plan: Plan) -> None:
         components=components, megabytes=megabytes, size=settings["width"], steps=settings["steps"], guidance=settings["guidance"],
         channels=json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))["latent_channels"],
         psnr=scores["autoencoder_psnr_db"], psnr_pictures=scores["autoencoder_psnr_pictures"],
-        pictures=plan.pictures, autoencoder_steps=plan.autoencoder_steps, autoencoder_batch=plan.autoencoder_batch, decoder_steps=plan.decoder_steps,
+        pictures=plan.pictures, autoencoder_steps=plan.autoencoder_steps, autoencoder_batch=plan.autoencoder_batch,
         unet_steps=plan.unet_steps, unet_batch=plan.unet_batch,
         beta_end=json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))["beta_end"],
         count=scores["prompts"]["count"], combinations=scores["prompts"]["different_combinations"], drawn=drawn, table=_table(scores),

@@ -23,7 +23,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 """Colour name to sRGB, 0 to 255. Each picture's colours wander a little around these."""
 
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "ring", "cross")
-SIZES = {"": (0.24, 0.30), "small": (0.13, 0.17), "large": (0.35, 0.40)}
+SIZES = {"": (0.25, 0.30), "small": (0.155, 0.19), "large": (0.35, 0.40)}
 """Size word to the range of half the shape's width, as a share of the picture's shorter side."""
 
 PLACES = {"": (0.5, 0.5), "left": (0.27, 0.5), "right": (0.73, 0.5), "top": (0.5, 0.27), "bottom": (0.5, 0.73)}
@@ -122,6 +122,6 @@ def scene_facts(rng: random.Random) -> SceneFacts:
     )
 
 
-def draw_facts(rng: random.Random, shape_share: float = 0.42) -> Facts:
+def draw_facts(rng: random.Random, shape_share: float = 0.5) -> Facts:
     """Facts drawn by chance: a shape picture with probability `shape_share`, else a landscape."""
     return shape_facts(rng) if rng.random() < shape_share else scene_facts(rng)

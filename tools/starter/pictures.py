@@ -78,7 +78,7 @@ def shape_outline(shape: str, cx: float, cy: float, half: float) -> list[list[Po
     if shape == "triangle":
         return [[(cx, cy - half), (cx + half * 1.08, cy + half * 0.86), (cx - half * 1.08, cy + half * 0.86)]]
     if shape == "star":
-        return [around(10, half * 1.1, every=0.42)]
+        return [around(10, half * 1.1, every=0.46)]
     if shape == "cross":
         arm = half * 0.34
         corners = [
@@ -166,7 +166,7 @@ def _trees(pen: ImageDraw.ImageDraw, width: int, base: float, size: float, fill:
     x = -size * rng.random()
     while x < width + size:
         _pine(pen, x, base + size * rng.uniform(-0.05, 0.1), size * rng.uniform(0.8, 1.15), fill, None)
-        x += size * rng.uniform(0.3, 0.45)
+        x += size * rng.uniform(0.4, 0.55)
 
 
 def _pine(pen: ImageDraw.ImageDraw, cx: float, base: float, tall: float, fill: Colour, trunk: Colour | None) -> None:
@@ -197,7 +197,7 @@ def _draw_land(image: Image.Image, pen: ImageDraw.ImageDraw, facts: SceneFacts, 
             x, y = rng.uniform(-0.05, 1) * width, base + (height - base) * rng.uniform(0.06, 0.97)
             pen.rectangle([x, y, x + width * rng.uniform(0.05, 0.13), y + height * 0.009], fill=_shade(colour, 1.28))
     elif facts.land == "forest":
-        for drop, size, shade in ((0.03, 0.17, 1.16), (0.14, 0.21, 0.88), (0.27, 0.25, 0.62)):
+        for drop, size, shade in ((0.03, 0.22, 1.16), (0.14, 0.27, 0.88), (0.27, 0.32, 0.62)):
             floor = base + height * drop
             pen.rectangle([0, floor - 1, width, height], fill=_shade(colour, shade))
             _trees(pen, width, floor + 1, height * size, _shade(colour, shade), rng)
@@ -210,10 +210,10 @@ def _draw_city(pen: ImageDraw.ImageDraw, width: int, height: int, base: float, c
     for high, shade in ((0.42, 1.22), (0.27, 0.86)):
         x = -width * 0.04 * rng.random()
         while x < width:
-            wide, tall = min(width, height) * rng.uniform(0.10, 0.17), height * high * rng.uniform(0.55, 1.0)
+            wide, tall = min(width, height) * rng.uniform(0.13, 0.21), height * high * rng.uniform(0.55, 1.0)
             top = base + height * 0.1 - tall
             pen.rectangle([x, top, x + wide, height], fill=_shade(colour, shade))
-            cell = min(width, height) * 0.036
+            cell = min(width, height) * 0.055
             for column in range(1, int(wide / cell)):
                 for row in range(1, int(tall / cell)):
                     if (column + row) % 2 and rng.random() < 0.75:
@@ -309,8 +309,8 @@ def _draw_scene(facts: SceneFacts, width: int, height: int, rng: random.Random) 
     image = _sky(top, bottom, width, height, HORIZON[facts.land])
     pen = ImageDraw.Draw(image)
     if facts.time == "night":
-        for _ in range(34):
-            x, y, size = rng.random() * width, rng.random() * height * 0.5, min(width, height) * rng.uniform(0.003, 0.008)
+        for _ in range(26):
+            x, y, size = rng.random() * width, rng.random() * height * 0.5, min(width, height) * rng.uniform(0.006, 0.010)
             pen.ellipse([x - size, y - size, x + size, y + size], fill=(236, 236, 248))
     if facts.body:
         image = _draw_body(image, facts, rng)

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,6 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextModel
@@ -27,12 +24,15 @@ from tools.starter import networks
 from tools.starter.captions import caption
 from tools.starter.dataset import Bucket, load_or_draw, training_facts
 from tools.starter.facts import Facts
-from tools.starter.muon import Muon, hidden_weights
 from tools.starter.reading import NOT_ASKED, Reader, answers
+from tools.starter.stage import Stage
+from tools.starter.widening import widen
 
-CHECKPOINT_EVERY_S = 180.0
 LATENT_NOISE = 0.04
 """Noise added to latents while the autoencoder trains, so that small errors of the UNet do not show."""
+
+NEARNESS = 2e-3
+"""Weight of latents' squared distance from those of the model gone on from: moving by a third costs as much as 0.5 dB gives."""
 
 EMPTY_SHARE = 0.1
 """Of captions that are left empty in training, so that guidance has something to lead away from."""
@@ -49,65 +49,12 @@ class Plan:
     pictures: int = 30_000
     autoencoder_steps: int = 4_000
     autoencoder_batch: int = 16
-    decoder_steps: int = 0
-    """More steps for the decoder alone, once the autoencoder is done."""
     unet_steps: int = 3_300
     unet_batch: int = 48
     begin_with: str = ""
-    """Folder of a finished starter model to go on from: its encoder stays as it is, the rest is trained further."""
+    """Folder of a finished starter model to go on from, at the networks' present sizes for the autoencoder."""
     device: str = "cpu"
     work: Path = Path(".training")
-
-
-class Stage:
-    """The step count, weights, averaged weights and optimisers of one training stage, and their checkpoint file."""
-
-    def __init__(self, name: str, plan: Plan, modules: list[nn.Module], steps: int, rate: float, hidden_rate: float) -> None:
-        self.path = plan.work / f"{name}.pt"
-        self.modules = nn.ModuleList(modules).to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.weights = [weight for weight in self.modules.parameters() if weight.requires_grad]
-        hidden = hidden_weights(self.modules)
-        among = {id(weight) for weight in hidden}
-        rest = [weight for weight in self.weights if id(weight) not in among]
-        self.optimizers = (Muon(hidden, lr=hidden_rate), torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True))
-        self.rates = (hidden_rate, rate)
-        self.average = EMAModel(self.weights, decay=0.9995 if steps > 3000 else 0.998, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-        self.steps, self.step, self.saved_at = steps, 0, time.monotonic()
-        if self.path.exists():
-            state = torch.load(self.path, map_location=plan.device, weights_only=True)
-            self.modules.load_state_dict(state["modules"])
-            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(kept)
-            self.average.load_state_dict(state["average"])
-            self.average.to(plan.device)
-            self.step = state["step"]
-
-    def advance(self, loss: Tensor) -> None:
-        warm, left = min(1.0, (self.step + 1) / 50), self.step / self.steps
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.weights, 1.0)
-        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.average.step(self.weights)
-        self.step += 1
-        if self.step == self.steps or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
-            self.save()
-
-    def save(self) -> None:
-        self.saved_at = time.monotonic()
-        state = {
-            "modules": self.modules.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "average": self.average.state_dict(),
-            "step": self.step,
-        }
-        torch.save(state, self.path.with_suffix(".part"))
-        self.path.with_suffix(".part").replace(self.path)
-
-    def progress(self, name: str) -> tqdm:
-        return tqdm(range(self.step, self.steps), initial=self.step, total=self.steps, desc=name, mininterval=10)
 
 
 def _autocast(plan: Plan) -> torch.autocast:
@@ -133,10 +80,19 @@ def _pixel_batch(plan: Plan, buckets: list[Bucket], rng: np.random.Generator) ->
 
 
 def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
-    """Squared error and a little absolute error; latents are drawn to mean 0 and deviation 1, channel by channel."""
+    """Squared error and a little absolute error; latents are drawn to mean 0 and deviation 1, channel by channel.
+
+    One that goes on from a finished model is drawn to that one's latents, as the UNet to go on with knows those.
+    """
     torch.manual_seed(plan.seed)
-    model = networks.autoencoder()
-    stage = Stage("autoencoder", plan, [model], plan.autoencoder_steps, rate=2e-3, hidden_rate=5e-3)
+    model, before = networks.autoencoder(), None
+    if plan.begin_with:
+        before = AutoencoderTiny.from_pretrained(plan.begin_with, subfolder="vae", dtype=torch.float32)
+        widen(before, model)
+        model.register_to_config(scaling_factor=before.config.scaling_factor)
+        before = before.to(plan.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    rate = 5e-4 if before else 2e-3
+    stage = Stage(plan.work / "autoencoder.pt", plan.device, [model], plan.autoencoder_steps, rate=rate, hidden_rate=2.5 * rate)
     rng = np.random.default_rng([plan.seed, 1, stage.step])
     bar = stage.progress("autoencoder")
     for _ in bar:
@@ -145,39 +101,13 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
             latents = model.encoder(pixels)
             noise = LATENT_NOISE * torch.randn_like(latents)
             error = (model.decoder(latents + noise).float() - pixels) / 2
+            moved = nn.functional.mse_loss(latents, before.encoder(pixels)) if before else 0.0
         spread, middle = torch.std_mean(latents.float(), dim=(0, 2, 3))
         squared = error.square().mean()
-        stage.advance(squared + 0.05 * error.abs().mean() + 1e-3 * (middle.square() + (spread - 1).square()).mean())
+        stage.advance(squared + 0.05 * error.abs().mean() + 1e-3 * (middle.square() + (spread - 1).square()).mean() + NEARNESS * moved)
         bar.set_postfix(psnr=f"{-10 * math.log10(squared.item()):.1f} dB", refresh=False)
     stage.average.copy_to(stage.weights)
     return model.eval().requires_grad_(False)
-
-
-def finished_autoencoder(plan: Plan) -> AutoencoderTiny:
-    """The autoencoder of the model to go on from. Its encoder must not change, as the UNet knows its latents."""
-    model = AutoencoderTiny.from_pretrained(plan.begin_with, subfolder="vae", dtype=torch.float32)
-    return model.to(plan.device).eval().requires_grad_(False)
-
-
-def train_decoder(plan: Plan, buckets: list[Bucket], model: AutoencoderTiny) -> AutoencoderTiny:
-    """The decoder alone goes on, from the finished autoencoder: latents stay what they are, pictures get sharper."""
-    torch.manual_seed(plan.seed + 2)
-    decoder = model.decoder.requires_grad_(True).train()
-    stage = Stage("decoder", plan, [decoder], plan.decoder_steps, rate=1e-3, hidden_rate=2e-3)
-    rng = np.random.default_rng([plan.seed, 3, stage.step])
-    bar = stage.progress("decoder")
-    for _ in bar:
-        pixels = _pixel_batch(plan, buckets, rng)
-        with _autocast(plan):
-            with torch.no_grad():
-                latents = model.encoder(pixels)
-            error = (decoder(latents).float() - pixels) / 2
-        squared = error.square().mean()
-        stage.advance(squared + 0.02 * error.abs().mean())
-        bar.set_postfix(psnr=f"{-10 * math.log10(squared.item()):.1f} dB", refresh=False)
-    stage.average.copy_to(stage.weights)
-    model.decoder.eval().requires_grad_(False)
-    return model
 
 
 def encoded(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
@@ -244,7 +174,7 @@ def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> Stabl
         text = CLIPTextModel.from_pretrained(plan.begin_with, subfolder="text_encoder", dtype=torch.float32).train()
         unet = UNet2DConditionModel.from_pretrained(plan.begin_with, subfolder="unet", dtype=torch.float32).train()
     reader = Reader(networks.TEXT_WIDTH)
-    stage = Stage("unet", plan, [unet, text, reader], plan.unet_steps, rate=1e-3, hidden_rate=4e-3)
+    stage = Stage(plan.work / "unet.pt", plan.device, [unet, text, reader], plan.unet_steps, rate=1e-3, hidden_rate=4e-3)
     rng = np.random.default_rng([plan.seed, 2, stage.step])
     phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
     alphas = scheduler.alphas_cumprod.to(plan.device)
@@ -287,9 +217,8 @@ def train(plan: Plan, folder: Path) -> None:
     """Draw, train both stages and write the finished pipeline to `folder` at 16 bit."""
     plan.work.mkdir(parents=True, exist_ok=True)
     buckets = load_or_draw(plan.work, plan.seed, plan.pictures)
-    whole = finished_autoencoder(plan) if plan.begin_with else train_autoencoder(plan, buckets)
-    vae = train_decoder(plan, buckets, whole)
+    vae = train_autoencoder(plan, buckets)
     tqdm.write(f"autoencoder: {autoencoder_psnr(vae, buckets[0], plan):.2f} dB")
-    pipeline = train_unet(plan, buckets, copy.deepcopy(vae))
+    pipeline = train_unet(plan, buckets, vae)
     pipeline.to(device="cpu", dtype=torch.float16)
     pipeline.save_pretrained(folder)

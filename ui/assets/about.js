@@ -16,15 +16,30 @@
     return [upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
   };
 
-  const facts = ({ job, picture }) => {
-    const { request } = job;
-    const { image, mask, hires, refiner } = request;
-    // The infotext names the schedule that "Automatic" stood for.
-    const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
+  const upscaleText = ({ upscaler, second, second_visibility: visibility }) => [upscaler, visibility && second !== "None" ? `${second} at ${visibility}` : ""].filter(Boolean).join(", ");
+
+  // A request without a model only makes a picture larger.
+  const facts = (shot) => (shot.job.request.model ? drawnFacts(shot) : [["Size", size(shot.picture)], ["Upscaler", upscaleText(shot.job.request.upscale)]])
+    .concat(costs(shot.job)).filter(([, value]) => value !== "");
+
+  const size = ({ width, height }) => `${width} × ${height}`;
+
+  const costs = (job) => {
     const time = seconds(job.seconds);
     return [
+      ["Time", time ? `${time.toFixed(1)} s` : "", inStages(job.seconds)],
+      ["Memory", job.peak_memory ? memory(job.peak_memory) : "", "The most that was in use"],
+    ];
+  };
+
+  const drawnFacts = ({ job, picture }) => {
+    const { request } = job;
+    const { image, mask, hires, refiner, upscale } = request;
+    // The infotext names the schedule that "Automatic" stood for.
+    const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
+    return [
       ["Seed", picture.seed],
-      ["Size", `${picture.width} × ${picture.height}`],
+      ["Size", size(picture)],
       ["Steps", request.steps],
       ["Sampler", `${request.sampler}, ${schedule}`],
       ["CFG", request.guidance],
@@ -33,10 +48,9 @@
       ["Extended", image ? borders(image.grow) : ""],
       ["Hires fix", hires ? hiresText(hires) : ""],
       ["Refiner", refiner ? `${refiner.model} from ${Math.round(refiner.switch_at * 100)} %` : ""],
+      ["Upscaler", upscale ? upscaleText(upscale) : ""],
       ["Model", request.model, job.model_hash],
-      ["Time", time ? `${time.toFixed(1)} s` : "", inStages(job.seconds)],
-      ["Memory", job.peak_memory ? memory(job.peak_memory) : "", "The most that was in use"],
-    ].filter(([, value]) => value !== "");
+    ];
   };
 
   const item = ([name, value, title]) => {
@@ -63,6 +77,21 @@
     download.href = `${shot.picture.url}?download=1`;
     download.download = shot.picture.name;
     find("[data-deed=folder]").hidden = !atelier.status?.local;
+    find("[data-deed=seed]").hidden = !shot.job.request.model;
+    find("[data-deed=copy]").hidden = !shot.picture.infotext;
+    compare(find, shot.job.request);
+  };
+
+  // What a picture was made larger from lies over its left part, as far as the slider says.
+  const compare = (find, { model, image }) => {
+    const [before, line] = [find(".before"), find(".compare")];
+    const slider = line.querySelector("input");
+    const place = () => before.parentElement.style.setProperty("--at", `${slider.value}%`);
+    line.hidden = before.hidden = Boolean(model);
+    if (model) return before.removeAttribute("src");
+    before.src = `internal/inputs/${image.picture}.png`;
+    slider.oninput = place;
+    place();
   };
 
   // A button says for a moment what it did.

@@ -15,7 +15,7 @@
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     const { model, ...kept } = now;
     atelier.store(localStorage, KEY + prefix, kept);
-    atelier.store(localStorage, MODEL, model);
+    if (model !== undefined) atelier.store(localStorage, MODEL, model); // not every form has one
     changed(prefix, now);
   };
   // For all forms at once: a name is "model", or the form's prefix and the field's name.

@@ -1,0 +1,169 @@
+"""Makes a finished picture larger: with a network, or with a plain resize."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image as Pillow
+from PIL import ImageOps
+from PIL.Image import Resampling
+from safetensors import SafetensorError
+
+from backend.enlarging import Upscale
+from backend.errors import DamagedModel
+from backend.inference.memory import Device
+from backend.inference.tiling import Halving, strips, tile_count
+from backend.upscalers import Upscaler, Upscalers
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
+
+TILE, OVERLAP = 384, 32
+"""Pixels of the picture that go in. Networks of convolutions look some 20 to 40 pixels around; those with attention work in windows."""
+
+PASSES_MAX = 3
+"""A network goes over a picture again as long as it is too small, at most this often: 4x to 64x."""
+
+Tell = Callable[[float], None]
+"""Hears of every tile how much is done, 0 to 1; may raise Cancelled."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded upscaler."""
+
+    upscaler: Upscaler
+    descriptor: ImageModelDescriptor
+
+    @property
+    def scale(self) -> int:
+        return self.descriptor.scale
+
+
+class Networks:
+    """Holds the upscaler that was used last, so that a folder of pictures loads it once."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._held: tuple[float, Network] | None = None
+
+    def get(self, upscaler: Upscaler) -> Network:
+        """Raises DamagedModel."""
+        assert upscaler.path
+        try:
+            changed = upscaler.path.stat().st_mtime
+        except OSError as error:
+            raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be read ({error.strerror}).") from error
+        if self._held is None or self._held[1].upscaler != upscaler or self._held[0] != changed:
+            self._held = None
+            self._held = changed, Network(upscaler, load(upscaler, self._device))
+        return self._held[1]
+
+    def drop(self) -> None:
+        """Give its memory back."""
+        self._held = None
+        self.make_room()
+
+    def make_room(self) -> None:
+        self._device.free_caches()
+
+
+def load(upscaler: Upscaler, device: Device) -> ImageModelDescriptor:
+    """Any architecture that spandrel knows, on the device. Nothing in the file is executed. Raises DamagedModel."""
+    import spandrel  # dozens of architectures, which most sessions never need
+
+    assert upscaler.path
+    state = spandrel.canonicalize_state_dict(_weights(upscaler, upscaler.path))
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(state)
+    except (spandrel.UnsupportedModelError, KeyError, RuntimeError, ValueError) as error:
+        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it is no upscaler of a kind that is known here.") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.output_channels not in (1, 3):
+        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it is a model, but not one that makes pictures larger.")
+    half = device.dtype == torch.float16
+    dtype = torch.float16 if half and descriptor.supports_half else torch.bfloat16 if half and descriptor.supports_bfloat16 else torch.float32
+    return descriptor.eval().to(device.torch_device, dtype)
+
+
+def _weights(upscaler: Upscaler, path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return safetensors.torch.load_file(path)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DamagedModel(
+            f"The upscaler “{upscaler.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file of it."
+        ) from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise DamagedModel(f"The upscaler “{upscaler.name}” is damaged or no model file at all. Copy it again.") from error
+    if not isinstance(held, dict):
+        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it holds no weights.")
+    return held
+
+
+def enlarged(picture: Pillow.Image, how: Upscale, upscalers: Upscalers, networks: Networks, tell: Tell) -> Pillow.Image:
+    """An RGB picture at the size that `how` asks for. Raises UnknownModel, DamagedModel, or what `tell` raises."""
+    whole = how.filled(*picture.size)
+    parts = 2 if how.mixes else 1
+    made = _by(how.upscaler, picture, whole, upscalers, networks, lambda done: tell(done / parts))
+    if how.mixes:
+        second = _by(how.second, picture, whole, upscalers, networks, lambda done: tell((1 + done) / parts))
+        made = Pillow.blend(made, second, how.second_visibility)
+    target = how.size(*picture.size)
+    return made if made.size == target else ImageOps.fit(made, target, Resampling.LANCZOS)
+
+
+def _by(name: str, picture: Pillow.Image, size: tuple[int, int], upscalers: Upscalers, networks: Networks, tell: Tell) -> Pillow.Image:
+    """The picture at `size` by one upscaler."""
+    upscaler = upscalers.find(name)
+    if upscaler.path:
+        network = networks.get(upscaler)
+        passes = passes_needed(network.scale, picture.size, size)
+        for number in range(passes):
+            picture = through(network, picture, networks.make_room, lambda done, before=number: tell((before + done) / passes))
+    tell(1.0)
+    return picture if picture.size == size else picture.resize(size, Resampling.NEAREST if name == "Nearest" else Resampling.LANCZOS)
+
+
+def passes_needed(scale: int, size: tuple[int, int], target: tuple[int, int]) -> int:
+    """How often a network of this scale goes over a picture of `size` until it is as large as `target`, 1 to PASSES_MAX."""
+    factor = max(wanted / side for wanted, side in zip(target, size, strict=True))
+    return 1 if scale == 1 else min(PASSES_MAX, max(1, math.ceil(math.log(factor) / math.log(scale) - 1e-9)))
+
+
+@torch.inference_mode()
+def through(network: Network, picture: Pillow.Image, freed: Callable[[], None], tell: Tell, tile: int = TILE, overlap: int = OVERLAP) -> Pillow.Image:
+    """The RGB picture after one pass of the network, tile by tile, `network.scale` times as large."""
+    descriptor = network.descriptor
+    pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float().div(255)
+    count, done = tile_count(picture.width, picture.height, tile, overlap), 0
+
+    def counted(part: torch.Tensor) -> torch.Tensor:
+        nonlocal done
+        tell(done / count)
+        done += 1
+        return halving(part)
+
+    halving = Halving(lambda part: run(descriptor, part), network.scale, overlap, freed)
+    result = np.empty((picture.height * network.scale, picture.width * network.scale, 3), np.uint8)
+    top = 0
+    for strip in strips(pixels, counted, network.scale, tile, overlap):
+        result[top : top + strip.shape[1]] = strip.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+        top += strip.shape[1]
+    return Pillow.fromarray(result)
+
+
+def run(descriptor: ImageModelDescriptor, part: torch.Tensor) -> torch.Tensor:
+    """One tile, 1 x 3 x h x w, 0 to 1. A network for grey pictures takes the three channels one after the other."""
+    part = part.to(descriptor.device, descriptor.dtype)
+    if descriptor.input_channels == 1:
+        return torch.cat([descriptor(channel) for channel in part.split(1, dim=1)], dim=1)
+    return descriptor(part)

@@ -1,0 +1,120 @@
+"""The Upscale tab: a finished picture becomes larger."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Upscale
+from backend.errors import AtelierError
+from ui.canvas import Painted
+from ui.controls import Slider
+from ui.drawing import PictureTab, checked_request, pictures_of, source_block
+from ui.folder import folder_card
+from ui.follow import JobView, followed, refused
+from ui.form import ChoiceDropdown, Form
+from ui.parts import QUIET, TELLING, Parts
+from ui.sizes import picture_size
+
+PREFIX = "ups"
+SIZES = ("upscale.width", "upscale.height", "upscale.crop")
+
+
+def build(parts: Parts) -> PictureTab:
+    """Fill the tab."""
+    with gr.Row(elem_id=f"{PREFIX}_work", elem_classes="work"):
+        with gr.Column(elem_classes="left", min_width=0):
+            canvas = source_block(PREFIX, "Picture to make larger", masks=False)
+            with gr.Row(elem_classes="go"):
+                generate = gr.Button("Upscale", variant="primary", elem_id=f"{PREFIX}_generate", elem_classes="generate")
+                gr.Button("Stop", elem_id=f"{PREFIX}_stop", elem_classes="stop")
+            with gr.Column(elem_classes="settings", min_width=0):
+                widgets, told = _settings(parts)
+                folder = gr.Column(min_width=0)
+        with gr.Column(elem_classes="right", min_width=0):
+            view = JobView(prefix=PREFIX, task="upscale", targets=parts.targets)
+    tab = PictureTab("upscale", Form(PREFIX, {"image": canvas, **widgets}), view, canvas)
+    _connect(parts, tab, generate, told)
+    with folder:
+        folder_card(parts, tab, sizes=())
+    return tab
+
+
+def _settings(parts: Parts) -> tuple[dict[str, Component], gr.HTML]:
+    """By how much and with what; and the place that says what it comes to."""
+    start, slider = Upscale(), Slider(PREFIX)
+    with gr.Column(elem_classes="card", min_width=0):
+        upscaler = _choice(parts, "Upscaler", first_choice(parts), "upscaler")
+        with gr.Row(elem_classes="pair"):
+            scale = slider("Resize by", SCALE_MIN, SCALE_MAX, 0.05, start.scale, "scale")
+            crop = gr.Checkbox(start.crop, label="Crop to fit", info="Where both sides are given.", elem_id=f"{PREFIX}_crop")
+            width = slider("Resize width to", 0, SIDE_MAX, 8, start.width, "width", info="0: by the factor")
+            height = slider("Resize height to", 0, SIDE_MAX, 8, start.height, "height", info="0: by the factor")
+        told = gr.HTML("", elem_id=f"{PREFIX}_sizes", elem_classes="sizes", apply_default_css=False)
+    with gr.Column(elem_classes="card", min_width=0), gr.Row(elem_classes="pair"):
+        second = _choice(parts, "Upscaler 2", start.second, "second")
+        visibility = slider("Upscaler 2 visibility", 0, 1, 0.05, start.second_visibility, "second_visibility")
+    widgets: dict[str, Component] = {
+        "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.width": width, "upscale.height": height, "upscale.crop": crop,
+        "upscale.second": second, "upscale.second_visibility": visibility,
+    }  # fmt: skip
+    return widgets, told
+
+
+def _choice(parts: Parts, label: str, value: str, name: str) -> ChoiceDropdown:
+    made = ChoiceDropdown(
+        _names(parts), value=value, label=label, elem_id=f"{PREFIX}_{name}", interactive=True, filterable=False, elem_classes="choice",
+    )  # fmt: skip
+    parts.refreshed.then(lambda: gr.update(choices=_names(parts)), None, made, **QUIET)
+    return made
+
+
+def _names(parts: Parts) -> list[str]:
+    return [upscaler.name for upscaler in parts.library.upscalers.usable]
+
+
+def first_choice(parts: Parts) -> str:
+    """The first upscaler that is a model, else Lanczos."""
+    return next((upscaler.name for upscaler in parts.library.upscalers.usable if upscaler.path), "Lanczos")
+
+
+def _connect(parts: Parts, tab: PictureTab, generate: gr.Button, told: gr.HTML) -> None:
+    form, canvas = tab.form, tab.canvas
+    assert canvas
+    kept = {f"{PREFIX}:{name}": widget for name, widget in form.widgets.items()}
+    recall = f"(...values) => atelier.recall({json.dumps(list(kept))}, values)"
+    parts.page.load(None, list(kept.values()), list(kept.values()), js=recall, **QUIET)
+    remember = f"(...values) => {{ atelier.remember('{PREFIX}', {form.names_json}, values); return []; }}"
+    gr.on([widget.change for widget in form.widgets.values()], None, list(form.widgets.values()), [], js=remember, **QUIET)  # type: ignore[attr-defined]
+
+    def submit(**values: Any) -> dict[str, Any]:
+        try:
+            return followed(parts.engine.submit(form.request(parts.library, values)))
+        except AtelierError as error:
+            return refused(form.problem(error))
+
+    generate.click(submit, outputs=tab.view, inputs_kwargs=dict(form.widgets), trigger_mode="multiple", **QUIET)
+
+    def reuse(event: gr.EventData) -> dict[Component, Any]:
+        request = checked_request(event.request)
+        return {**form.updates(form.filled(request)), canvas: pictures_of(parts, request)}
+
+    tab.view.reuse(reuse, None, tab.outputs, **TELLING)
+
+    def sizes(painted: Painted, scale: Any, width: Any, height: Any, crop: bool) -> str:
+        size = picture_size(parts, painted)
+        if size is None:
+            return ""
+        try:
+            target = Upscale.model_validate({"scale": scale, "width": width or 0, "height": height or 0, "crop": crop}).size(*size)
+        except ValueError:
+            return ""  # said when the request is made
+        return f'<span class="from-to">from {size[0]} × {size[1]} to {target[0]} × {target[1]}</span>'
+
+    asked = [canvas, *(form.widgets[name] for name in ("upscale.scale", *SIZES))]
+    options: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+    gr.on([component.change for component in asked], sizes, asked, told, **options)  # type: ignore[attr-defined]
+    canvas.picture(sizes, asked, told, **options)  # type: ignore[attr-defined]
