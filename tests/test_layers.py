@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-TENSORS = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors")
+TENSORS = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors", "spandrel")
 
 
 @dataclass(frozen=True)

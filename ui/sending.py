@@ -33,11 +33,12 @@ def connect(parts: Parts, selected: gr.Tabs, tabs: Sequence[PictureTab]) -> None
         except BadPicture as error:
             raise gr.Error(error.sentence, print_exception=False) from error
         width, height = usable(picture.width, picture.height)
-        values: Changes = {name: {"value": getattr(request, name)} for name in CARRIED}
+        values: Changes = {name: {"value": getattr(request, name)} for name in CARRIED} if request.draws else {}
         sized: Changes = {"width": {"value": width}, "height": {"value": height}}
-        still = {f"image.grow.{side}": {"value": 0} for side in SIDES if f"image.grow.{side}" in tab.form.widgets}
-        changes = merged(values, sized, still, tab.form.schedules(request.sampler, request.scheduler))
-        return {selected: gr.Tabs(selected=tab.id), **tab.form.updates(changes), tab.canvas: shown(picture)}  # type: ignore[dict-item]
+        still: Changes = {f"image.grow.{side}": {"value": 0} for side in SIDES}
+        changes = merged(values, sized, still, tab.form.schedules(request.sampler, request.scheduler) if request.draws else {})
+        here = {name: change for name, change in changes.items() if name in tab.form.widgets}
+        return {selected: gr.Tabs(selected=tab.id), **tab.form.updates(here), tab.canvas: shown(picture)}  # type: ignore[dict-item]
 
     for tab in tabs:
         tab.view.send(sent, None, outputs, **TELLING)

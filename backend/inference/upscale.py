@@ -32,6 +32,9 @@ TILE, OVERLAP = 384, 32
 PASSES_MAX = 3
 """A network goes over a picture again as long as it is too small, at most this often: 4x to 64x."""
 
+UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError)
+"""What the two readers raise on a file that is damaged or none of theirs."""
+
 Tell = Callable[[float], None]
 """Hears of every tile how much is done, 0 to 1; may raise Cancelled."""
 
@@ -102,7 +105,16 @@ def _weights(upscaler: Upscaler, path: Path) -> dict[str, torch.Tensor]:
         raise DamagedModel(
             f"The upscaler “{upscaler.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file of it."
         ) from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # torch's reader on rubbish
         raise DamagedModel(f"The upscaler “{upscaler.name}” is damaged or no model file at all. Copy it again.") from error
     if not isinstance(held, dict):
         raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it holds no weights.")

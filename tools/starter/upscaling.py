@@ -120,6 +120,23 @@ def train(plan: UpscalerPlan, folder: Path) -> None:
     save_file(weights, folder / FILE_NAME, metadata={"format": "pt", "license": "Apache-2.0"})
 
 
+CARD = """\
+---
+license: apache-2.0
+---
+
+# Atelier's starter upscaler
+
+Makes pictures four times as large: {megabytes:.2f} MB at 16 bit, RealESRGAN's Compact architecture (32 channels, 12 convolutions between the
+first and the last), readable by anything that reads `.safetensors` upscalers. It learned from flat shapes and poster landscapes that
+`tools/train_upscaler.py` draws by itself, at {to}x{to} and the same at {given}x{given}; nothing comes from anywhere else. On drawings with clear
+edges it is at home; photographs get no new detail from it.
+
+On {pictures} drawn pictures of combinations that it never saw it reaches {psnr_db} dB (PSNR); bicubic interpolation reaches {bicubic_psnr_db} dB:
+{ahead_db} dB ahead. `python3 tools/train_upscaler.py` trains it again, `--evaluate` measures it. Licence: Apache-2.0, as the project.
+"""
+
+
 def psnr(made: Image.Image, wanted: Image.Image) -> float:
     """Peak signal-to-noise ratio of two RGB pictures in dB."""
     error = (np.asarray(made, np.float64) - np.asarray(wanted, np.float64)) / 255
@@ -127,7 +144,7 @@ def psnr(made: Image.Image, wanted: Image.Image) -> float:
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Mean PSNR on drawn pictures of combinations that training never saw, beside bicubic's. Writes it to `folder`/scores.json."""
+    """Mean PSNR on drawn pictures of combinations that training never saw, beside bicubic's. Writes it to `folder`/scores.json and README.md."""
     from backend.inference import memory
     from backend.inference.upscale import Networks, through
     from backend.upscalers import Upscaler
@@ -140,6 +157,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
         ours.append(psnr(through(network, given, lambda: None, lambda _: None), wanted))
         bicubic.append(psnr(given.resize(wanted.size, Resampling.BICUBIC), wanted))
     means = {"psnr_db": round(float(np.mean(ours)), 2), "bicubic_psnr_db": round(float(np.mean(bicubic)), 2)}
-    scores = {**means, "ahead_db": round(means["psnr_db"] - means["bicubic_psnr_db"], 2), "pictures": HELD_OUT, "from": LARGE // SCALE, "to": LARGE}
+    ahead = round(means["psnr_db"] - means["bicubic_psnr_db"], 2)
+    scores: dict[str, Any] = {**means, "ahead_db": ahead, "pictures": HELD_OUT, "given": LARGE // SCALE, "to": LARGE}
+    (folder / "README.md").write_text(CARD.format(megabytes=(folder / FILE_NAME).stat().st_size / 1e6, **scores), encoding="utf-8")
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores
