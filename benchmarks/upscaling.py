@@ -78,10 +78,9 @@ def main() -> None:
     print(f"{side} x {side} to {4 * side} x {4 * side}, {NAME}, {tile_count(side, side, TILE, OVERLAP)} tiles of {TILE}")
     print(f"request to PNG          {statistics.median(seconds):7.2f} s   median of {options.runs}")
     print(f"the network alone       {alone:7.2f} s   ratio {statistics.median(seconds) / alone:.2f}")
+    more = (watch.peak - watch.before) / 2**20
     print(f"worker before           {watch.before / 2**20:7.0f} MB")
-    print(
-        f"worker at its highest   {watch.peak / 2**20:7.0f} MB, {(watch.peak - watch.before) / 2**20:.0f} MB more; the result's pixels are {pixels / 2**20:.0f} MB"
-    )
+    print(f"worker at its highest   {watch.peak / 2**20:7.0f} MB, {more:.0f} MB more; the result's pixels are {pixels / 2**20:.0f} MB")
 
 
 if __name__ == "__main__":
