@@ -93,6 +93,20 @@ def test_the_preview_turns_into_the_picture_in_the_same_place(guest: Visitor) ->
     assert while_drawing and while_drawing["width"] <= 4 * 128
 
 
+def test_previews_are_seen_on_a_slow_line_too(guest: Visitor) -> None:
+    """Each takes longer to come than the next one takes to be made."""
+    guest.context.add_init_script(
+        """const decode = HTMLImageElement.prototype.decode;
+        HTMLImageElement.prototype.decode = function () {
+            return new Promise((later) => setTimeout(later, 1200)).then(() => decode.call(this));
+        };"""
+    )
+    page = guest.tab()
+    seed = ask(page, steps=LONG)
+    is_drawing(page)
+    is_done(page, seed)
+
+
 def test_a_reload_in_mid_job_still_gets_the_picture(guest: Visitor, studio: Server) -> None:
     page = guest.tab()
     seed = ask(page, steps=LONG, batch_count=2)

@@ -1,7 +1,11 @@
 """The parts of the starter model's training that are our own: the optimiser, and what the text encoder learns to say."""
 
+# diffusers annotates less than its outputs have.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
+import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import nn
@@ -9,6 +13,7 @@ from torch import nn
 from tools.starter.facts import SceneFacts, ShapeFacts
 from tools.starter.muon import Muon, hidden_weights, orthogonal
 from tools.starter.reading import FIELDS, NOT_ASKED, Reader, answers
+from tools.starter.training import noise_steps
 from tools.starter.widening import widen
 
 
@@ -51,6 +56,14 @@ def test_a_reader_learns_what_captions_say_and_is_not_asked_for_the_rest() -> No
         loss.backward()
         optimizer.step()
     assert float(reader(vectors, wanted)) < 0.05 * first
+
+
+def test_noise_steps_lie_in_the_middle_mostly_and_leave_out_none() -> None:
+    steps = noise_steps(np.random.default_rng(0), 20_000, 1000)
+    assert steps.min() < 5 and steps.max() in range(995, 1000)
+    counts, _ = np.histogram(steps, bins=10, range=(0, 1000))
+    assert counts.min() > 0.3 * 20_000 / 10 * 0.9, "the uniform part is everywhere"
+    assert counts[3:5].sum() > 1.5 * counts[8:].sum()
 
 
 def autoencoder(width: int, encoder: tuple[int, ...], decoder: tuple[int, ...]) -> AutoencoderTiny:
