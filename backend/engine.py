@@ -100,6 +100,11 @@ class Engine:
         self.inputs.check(request)
         if not request.draws:
             return request
+        if request.upscale:
+            try:
+                request.upscale.size(*request.hires_size)
+            except ValueError as error:
+                raise BadRequest({"upscale": str(error)}) from error
         model = self._library.find(request.model)
         refiner = self._library.find(request.refiner.model) if request.refiner else None
         check(request, model.family, refiner.family if refiner else None)

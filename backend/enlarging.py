@@ -12,6 +12,7 @@ PLAIN_UPSCALERS = (NONE, "Lanczos", "Nearest")
 """What needs no model. "None" leaves the picture as it is until it is brought to its size, by Lanczos."""
 
 SCALE_MIN, SCALE_MAX = 1.0, 8.0
+TILE_MIN, TILE_MAX = 64, 2048
 SIDE_MAX = 16_384
 PIXELS_MAX = 2**27
 """134 million: 16,384 x 8,192, or 11,585 to each side."""
@@ -21,6 +22,18 @@ def _share(value: float) -> float:
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"Visibility goes from 0 to 1; {value:g} is outside.")
     return value
+
+
+def _strength(value: float) -> float:
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError(f"Denoising strength goes from 0 to 1; {value:g} is outside.")
+    return value
+
+
+def _tile(pixels: int) -> int:
+    if pixels and not TILE_MIN <= pixels <= TILE_MAX:
+        raise ValueError(f"Tiles go from {TILE_MIN} to {TILE_MAX} pixels, or 0 for the model's own size; {pixels:,} is outside.")
+    return pixels
 
 
 def _factor(value: float) -> float:
@@ -36,6 +49,17 @@ def _side(pixels: int) -> int:
 
 
 Side = Annotated[int, AfterValidator(_side)]
+
+
+class Detail(BaseModel):
+    """Draw the enlarged picture anew, tile by tile, with the request's model, prompt and sampling."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    denoising_strength: Annotated[float, AfterValidator(_strength)] = 0.3
+    """0 leaves it as it is; above 0.5 every tile begins to tell a story of its own."""
+    tile: Annotated[int, AfterValidator(_tile)] = 0
+    """Pixels to each side of a tile; 0 takes what the model was made for."""
 
 
 class Upscale(BaseModel):
@@ -56,6 +80,8 @@ class Upscale(BaseModel):
     """Another upscaler, mixed in."""
     second_visibility: Annotated[float, AfterValidator(_share)] = 0.0
     """Its share of the mix, 0 to 1."""
+    detail: Detail | None = None
+    """Tiled diffusion over the result."""
 
     @model_validator(mode="after")
     def _both_or_one(self) -> Upscale:

@@ -102,6 +102,8 @@ def _larger(how: Upscale) -> dict[str, object]:
         "Postprocess crop to": sized if how.crop and how.width and how.height else None,
         "Postprocess upscaler": how.upscaler,
         "Postprocess upscaler 2": how.second if how.mixes else None,
+        "Detail upscale strength": f"{how.detail.denoising_strength:g}" if how.detail else None,
+        "Detail upscale tile": how.detail.tile or None if how.detail else None,
         "Postprocess upscaler 2 visibility": f"{how.second_visibility:g}" if how.mixes else None,
     }
 

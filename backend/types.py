@@ -80,6 +80,8 @@ class Request(BaseModel):
     def _model_named(cls, name: str, others: ValidationInfo) -> str:
         if not name.strip() and not (others.data.get("image") and others.data.get("upscale")):
             raise ValueError("No model is chosen. Please choose one.")
+        if not name.strip() and others.data["upscale"].detail:
+            raise ValueError("Details are drawn by a model, and none is chosen. Please choose one.")
         return name
 
     @field_validator("width", "height")
@@ -261,7 +263,7 @@ class Result(BaseModel):
     """With its seed resolved."""
     images: tuple[Image, ...]
     seconds: dict[str, float]
-    """By stage: load, encode, denoise, upscale, decode, save."""
+    """By stage: load, encode, denoise, upscale, detail, decode, save."""
     peak_memory: int
     """Bytes: the device's peak allocation in this job, or on a CPU the worker's peak resident memory."""
     model_hash: str

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from backend.inference import memory
-from backend.inference.tiling import tile_count
+from backend.inference.tiling import places
 from backend.inference.upscale import OVERLAP, TILE, Networks, run
 from backend.library import Library
 from benchmarks.serving import ROOT, Served, served
@@ -57,7 +57,7 @@ def arithmetic(side: int, runs: int) -> float:
         begun = time.perf_counter()
         run(network.descriptor, tile)
         spent.append(time.perf_counter() - begun)
-    return statistics.median(spent[1:]) * tile_count(side, side, TILE, OVERLAP)
+    return statistics.median(spent[1:]) * len(places(side, side, TILE, OVERLAP))
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
         seconds = [timed(atelier, data) for _ in range(options.runs)]
         watch.ended.set()
     alone, pixels = arithmetic(side, options.runs), (4 * side) ** 2 * 3
-    print(f"{side} x {side} to {4 * side} x {4 * side}, {NAME}, {tile_count(side, side, TILE, OVERLAP)} tiles of {TILE}")
+    print(f"{side} x {side} to {4 * side} x {4 * side}, {NAME}, {len(places(side, side, TILE, OVERLAP))} tiles of {TILE}")
     print(f"request to PNG          {statistics.median(seconds):7.2f} s   median of {options.runs}")
     print(f"the network alone       {alone:7.2f} s   ratio {statistics.median(seconds) / alone:.2f}")
     more = (watch.peak - watch.before) / 2**20

@@ -130,6 +130,24 @@ def test_a_folder_of_pictures_becomes_larger(guest: Visitor, picture: Path, tmp_
     assert Image.open(target / "one.png").size == (120, 80)
 
 
+def test_a_drawn_picture_is_made_larger_at_once_and_its_details_drawn_anew(guest: Visitor, studio: Server) -> None:
+    page = guest.tab()
+    page.locator("#t2i_upscale input").first.check()
+    page.locator("#t2i_upscale_detail input").check()
+    draw(page, "t2i", upscale_strength=0.4, steps=5)
+    expect(page.locator("#t2i_view .facts")).to_contain_text("Size 256 × 256")
+    expect(page.locator("#t2i_view .facts")).to_contain_text("Starter 4x, details 0.4")
+    job = studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")
+    assert job["request"]["upscale"]["detail"] == {"denoising_strength": 0.4, "tile": 0}
+    page.locator("#t2i_upscale input").first.uncheck()
+    draw(page, "t2i", steps=3)
+    assert studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")["request"]["upscale"] is None
+    page.locator("#t2i_view .strip button").first.click()
+    page.locator("#t2i_view").get_by_role("button", name="Reuse settings").click()
+    expect(page.locator("#t2i_upscale input").first).to_be_checked()
+    expect(page.locator("#t2i_upscale_detail input")).to_be_checked()
+
+
 def test_a_large_one_can_be_stopped(guest: Visitor, studio: Server, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.effect_noise((2000, 2000), 40).convert("RGB").save(large, compress_level=1)

@@ -30,7 +30,7 @@ from backend.inference import memory, tiling
 from backend.inference.upscale import Network, Networks, load, passes_needed, through
 from backend.types import make_request
 from backend.upscalers import Upscaler, Upscalers
-from tests.conftest import Server
+from tests.conftest import Server, wait_until
 from tools.starter.upscaling import FILE_NAME
 
 STARTER = Upscaler(Path(FILE_NAME).stem, Path(__file__).parent.parent / "models" / "starter" / "upscaler" / FILE_NAME)
@@ -299,6 +299,56 @@ def test_a_drawn_picture_can_be_made_larger_at_once(engine: Engine) -> None:
     assert "Postprocess upscaler: Starter 4x" in made.infotext and "Size: 128x128" in made.infotext
     middle = Image.open(made.path or "").getpixel((128, 128))
     assert isinstance(middle, tuple) and middle[0] > middle[2] + 60, "the circle is red"
+
+
+# Details drawn anew
+
+
+def detail_request(strength: float, **values: Any) -> Any:
+    from tests.conftest import starter_request
+
+    how = {"upscaler": "Starter 4x", "scale": 3, "detail": {"denoising_strength": strength}}
+    return starter_request("green hills by day with the sun on the left", steps=8, upscale=how, **values)
+
+
+def pixels(engine: Engine, request: Any) -> np.ndarray:
+    job = engine.submit(request)
+    assert job.wait(170)
+    ended = job.snapshot()
+    assert ended.failed is None, ended.failed
+    (made,) = ended.images
+    assert made.path
+    return np.asarray(Image.open(made.path).convert("RGB"), np.int16)
+
+
+def test_details_are_drawn_anew_and_the_picture_stays_the_same(engine: Engine) -> None:
+    plain = pixels(engine, detail_request(0.0))
+    anew = pixels(engine, detail_request(0.4))
+    assert plain.shape == anew.shape == (384, 384, 3)
+    assert np.abs(plain - anew).mean() > 1, "something was drawn"
+    coarse = [np.asarray(Image.fromarray(one.astype(np.uint8)).resize((16, 16), Image.Resampling.BOX), float).ravel() for one in (plain, anew)]
+    assert np.corrcoef(coarse)[0, 1] > 0.95, "and it is the same picture"
+    assert np.array_equal(anew, pixels(engine, detail_request(0.4))), "the same request, the same pixels"
+
+
+def test_no_seams_between_tiles(engine: Engine) -> None:
+    """Where one tile's own area ends, the picture changes from pixel to pixel no more than elsewhere."""
+    anew = pixels(engine, detail_request(0.4)).astype(float)
+    across, down = np.abs(np.diff(anew, axis=1)).mean(axis=(0, 2)), np.abs(np.diff(anew, axis=0)).mean(axis=(1, 2))
+    for jumps, begins in ((across, tiling.starts(384, 128, 32, 8)), (down, tiling.starts(384, 128, 32, 8))):
+        edges = [edge for begin in begins for edge in (begin - 1, begin + 127) if 0 <= edge < 383]
+        assert np.mean([jumps[edge] for edge in edges]) < 2 * np.mean(jumps) + 0.5
+
+
+def test_details_can_be_stopped_and_need_a_model(engine: Engine) -> None:
+    job = engine.submit(detail_request(0.9))
+    wait_until(lambda: job.ended or ((at := job.snapshot().progress) and at.stage == "upscale" and at.steps > 1))
+    engine.cancel(job.id)
+    assert job.wait(60) and job.state == "cancelled"
+    with pytest.raises(BadRequest, match="Details are drawn by a model"):
+        make_request(image={"picture": "0" * 64}, upscale={"detail": {}})
+    with pytest.raises(BadRequest, match="Tiles go from 64 to 2048"):
+        make_request(model="starter", upscale={"detail": {"tile": 5}})
 
 
 def test_hires_fix_by_way_of_a_network(engine: Engine) -> None:

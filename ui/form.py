@@ -19,6 +19,9 @@ from ui.naming import nested, reached, without
 SWITCHED = {"negative_prompt": "", "guidance": Request.model_fields["guidance"].default}
 """Fields that some families do not have, and what stands in the request then."""
 
+PARTS = ("hires", "upscale.detail", "upscale")
+"""Parts of a request that some forms have a switch for, under the part's own name; inner ones first."""
+
 SAME_SAMPLER = ("Use same sampler", "")
 NO_PICTURE = "Please choose a picture to start from."
 NOTHING_PAINTED = "Paint over what should change, or extend the picture."
@@ -51,7 +54,7 @@ class ChoiceDropdown(gr.Dropdown):
 class Form:
     """The widgets of one tab, each under the name of the Request's field that it fills; see naming.py for parts.
 
-    The widget "image" holds the picture and its mask together; the widget "hires" switches that part on.
+    The widget "image" holds the picture and its mask together; a widget under the name of one of PARTS switches that on.
     """
 
     def __init__(self, prefix: str, widgets: Mapping[str, Component]) -> None:
@@ -69,7 +72,7 @@ class Form:
 
         Fields that the model does not have are switched off on the page; what still stands in them is left out.
         """
-        asked = self._pictures(self._hires(values))
+        asked = self._pictures(self._switched(values))
         if not asked.get("refiner.model"):
             asked = without(asked, "refiner")
         empty = [name for name, value in asked.items() if value is None and name != "model"]
@@ -79,9 +82,13 @@ class Form:
         off = {} if model is None else {name: value for name, value in SWITCHED.items() if name not in model.family.supports}
         return make_request(**nested({**asked, "model": asked.get("model") or "", **off}))
 
-    def _hires(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values without the switch, and without the part where it is off."""
-        return {name: value for name, value in values.items() if name != "hires"} if values.get("hires") else without(values, "hires")
+    def _switched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values without the switches, and without the parts that are off."""
+        kept = dict(values)
+        for part in PARTS:
+            if part in self.widgets:
+                kept = {name: value for name, value in kept.items() if name != part} if kept.get(part) else without(kept, part)
+        return kept
 
     def _pictures(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The picture and its mask under the Request's names. Raises BadRequest where there is nothing to work on."""
@@ -106,12 +113,13 @@ class Form:
 
     def filled(self, request: Request) -> Changes:
         """Every widget as this request has it, except the picture, which must be looked up; what it does not have stays as it is."""
-        found = {name: reached(request, name) for name in self.widgets if name not in ("image", "hires")}
+        found = {name: reached(request, name) for name in self.widgets if name not in ("image", *PARTS)}
         values: Changes = {name: {"value": value} for name, value in found.items() if value is not None}
         if "refiner.model" in self.widgets and request.refiner is None:
             values["refiner.model"] = {"value": ""}
-        if "hires" in self.widgets:
-            values["hires"] = {"value": request.hires is not None}
+        for part in PARTS:
+            if part in self.widgets:
+                values[part] = {"value": reached(request, part) is not None}
         return merged(values, self.schedules(request.sampler, request.scheduler) if "scheduler" in self.widgets else {})
 
     def defaults(self, model: Model) -> Changes:

@@ -14,6 +14,7 @@ from ui.follow import JobView
 from ui.form import Form
 from ui.parts import Parts
 from ui.refining import refiner_card
+from ui.upscaling import upscale_card
 
 PREFIX = "i2i"
 
@@ -29,10 +30,11 @@ def build(parts: Parts) -> DrawingTab:
                 resizing, factor, told = _resizing()
                 settings, ratios = settings_cards(PREFIX, model)
                 refiner = refiner_card(parts, PREFIX)
+                upscale = upscale_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="img2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings, **refiner})
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings, **refiner, **upscale})
     tab = DrawingTab("img2img", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, {factor: 1.0})
     sizes.follow_factor(parts, tab, factor)

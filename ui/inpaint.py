@@ -16,6 +16,7 @@ from ui.follow import JobView
 from ui.form import SIDES, Form
 from ui.parts import QUIET, Parts
 from ui.refining import refiner_card
+from ui.upscaling import upscale_card
 
 PREFIX = "inp"
 MASK_MODES = [("Inpaint masked", False), ("Inpaint not masked", True)]
@@ -35,10 +36,11 @@ def build(parts: Parts) -> DrawingTab:
                 growth = _growth()
                 settings, ratios = settings_cards(PREFIX, model)
                 refiner = refiner_card(parts, PREFIX)
+                upscale = upscale_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="inpaint", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings, **refiner})
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings, **refiner, **upscale})
     tab = DrawingTab("inpaint", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, dict.fromkeys(growth.values(), 0))
     sizes.follow_growth(parts, tab)

@@ -11,6 +11,7 @@ from ui.follow import JobView
 from ui.form import Form
 from ui.parts import Parts
 from ui.refining import refiner_card
+from ui.upscaling import upscale_card
 
 PREFIX = "t2i"
 
@@ -25,9 +26,10 @@ def build(parts: Parts) -> DrawingTab:
                 settings, ratios = settings_cards(PREFIX, model)
                 second, sizes = hires.hires_card(parts, PREFIX, model)
                 refiner = refiner_card(parts, PREFIX)
+                upscale = upscale_card(parts, PREFIX)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="txt2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second, **refiner})
+    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second, **refiner, **upscale})
     hires.tell_sizes(form, sizes)
     hires.follow_sampler(form)
     return DrawingTab("txt2img", form, view, None, asking, ratios)

@@ -1,4 +1,4 @@
-"""The Upscale tab: a finished picture becomes larger."""
+"""Making pictures larger: the Upscale tab, and the card for it in tabs that draw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Upscale
+from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Detail, Upscale
 from backend.errors import AtelierError
 from ui.canvas import Painted
 from ui.controls import Slider
@@ -47,7 +47,7 @@ def _settings(parts: Parts) -> tuple[dict[str, Component], gr.HTML]:
     """By how much and with what; and the place that says what it comes to."""
     start, slider = Upscale(), Slider(PREFIX)
     with gr.Column(elem_classes="card", min_width=0):
-        upscaler = _choice(parts, "Upscaler", first_choice(parts), "upscaler")
+        upscaler = _choice(parts, "Upscaler", first_choice(parts), f"{PREFIX}_upscaler")
         with gr.Row(elem_classes="pair"):
             scale = slider("Resize by", SCALE_MIN, SCALE_MAX, 0.05, start.scale, "scale")
             crop = gr.Checkbox(start.crop, label="Crop to fit", info="Where both sides are given.", elem_id=f"{PREFIX}_crop")
@@ -55,7 +55,7 @@ def _settings(parts: Parts) -> tuple[dict[str, Component], gr.HTML]:
             height = slider("Resize height to", 0, SIDE_MAX, 8, start.height, "height", info="0: by the factor")
         told = gr.HTML("", elem_id=f"{PREFIX}_sizes", elem_classes="sizes", apply_default_css=False)
     with gr.Column(elem_classes="card", min_width=0), gr.Row(elem_classes="pair"):
-        second = _choice(parts, "Upscaler 2", start.second, "second")
+        second = _choice(parts, "Upscaler 2", start.second, f"{PREFIX}_second")
         visibility = slider("Upscaler 2 visibility", 0, 1, 0.05, start.second_visibility, "second_visibility")
     widgets: dict[str, Component] = {
         "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.width": width, "upscale.height": height, "upscale.crop": crop,
@@ -64,9 +64,28 @@ def _settings(parts: Parts) -> tuple[dict[str, Component], gr.HTML]:
     return widgets, told
 
 
-def _choice(parts: Parts, label: str, value: str, name: str) -> ChoiceDropdown:
+def upscale_card(parts: Parts, prefix: str) -> dict[str, Component]:
+    """For tabs that draw: what is drawn becomes larger at once, and is drawn anew tile by tile if that is wanted."""
+    start, detail, slider = Upscale(scale=2.0), Detail(), Slider(f"{prefix}_upscale")
+    with gr.Column(elem_classes="card", min_width=0):
+        with gr.Row(elem_classes="switch-line"):
+            switch = gr.Checkbox(False, label="Upscale afterwards", elem_id=f"{prefix}_upscale", elem_classes="switch")
+        with gr.Column(elem_classes="switched", min_width=0), gr.Row(elem_classes="pair"):
+            upscaler = _choice(parts, "Upscaler", first_choice(parts), f"{prefix}_upscale_upscaler")
+            scale = slider("Upscale by", SCALE_MIN, SCALE_MAX, 0.05, start.scale, "scale")
+            anew = gr.Checkbox(
+                False, label="Draw details anew", info="Tile by tile, with this model and prompt.", elem_id=f"{prefix}_upscale_detail",
+            )  # fmt: skip
+            strength = slider("Strength of details", 0, 1, 0.01, detail.denoising_strength, "strength")
+    return {
+        "upscale": switch, "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.detail": anew,
+        "upscale.detail.denoising_strength": strength,
+    }  # fmt: skip
+
+
+def _choice(parts: Parts, label: str, value: str, elem_id: str) -> ChoiceDropdown:
     made = ChoiceDropdown(
-        _names(parts), value=value, label=label, elem_id=f"{PREFIX}_{name}", interactive=True, filterable=False, elem_classes="choice",
+        _names(parts), value=value, label=label, elem_id=elem_id, interactive=True, filterable=False, elem_classes="choice",
     )  # fmt: skip
     parts.refreshed.then(lambda: gr.update(choices=_names(parts)), None, made, **QUIET)
     return made

@@ -60,6 +60,9 @@ class Pass:
     noisy: Tensor | None = None
     """Latents that another pass left at `begin`, N x C x h x w, with the noise of that place in them."""
 
+    noise: Tensor | None = None
+    """Noise to begin with, N x C x h x w, where it is not drawn from the seeds, as for a part of a larger picture."""
+
     stop: int = 0
     """The step before which it ends, for another model to go on; 0 for the schedule's end."""
 
@@ -155,7 +158,8 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
     pipe.set_progress_bar_config(disable=True)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     shape = (1, loaded.components[row.denoiser].config["in_channels"], *latent_size(request, row, pipe.vae_scale_factor))
-    noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device.torch_device, device.dtype)
+    drawn = torch.cat([torch.randn(shape, generator=generator) for generator in generators]) if this.noise is None else this.noise
+    noise = drawn.to(device.torch_device, device.dtype)
     known = None if this.known is None else this.known.to(noise).expand_as(noise)
     scheduler.set_timesteps(this.steps, device=device.torch_device)
     start = noised(scheduler, beneath(this, known, noise), noise, 0) if known is not None and this.begin else noise

@@ -16,6 +16,7 @@ from backend.inference.cache import Loaded, named
 from backend.inference.conditioning import Conditioning
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
+from backend.inference.detail import detailed
 from backend.inference.encode import encode
 from backend.inference.postprocess import enlarge, larger
 from backend.inference.running import Run, Studio, keep
@@ -99,7 +100,7 @@ def conditioned(told: dict[str, Conditioning], which: str, loaded: Loaded, reque
 
 def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int]) -> Tensor:
     """Latents of one pass over one batch, N x C x h x w; progress is told, and a stop is heard, at every step."""
-    begin, end = share_of_batch(run.request, this)
+    begin, end = (part * (1 - run.detail_share) for part in share_of_batch(run.request, this))
 
     def tell(*, step: int, steps: int, part: float, pace: float, preview: bytes | None) -> None:
         run.check()
@@ -156,10 +157,24 @@ def finish(
 def keep_all(run: Run, studio: Studio, pictures: list[Any], seeds: list[int], model_hash: str, request: Request) -> None:
     """Make pictures larger where that is asked for, and keep them with their metadata."""
     for picture, image_seed in zip(pictures, seeds, strict=True):
-        final = larger(run, studio, picture, request.upscale) if request.upscale else picture
+        final = picture
+        if request.upscale:
+            final = larger(run, studio, picture, request.upscale)
+            if request.upscale.detail:
+                final = with_details(run, studio, final, image_seed)
         with run.stage("save"):
             text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size)
             keep(run, studio, final, image_seed, text, request)
+
+
+def with_details(run: Run, studio: Studio, picture: Any, seed: int) -> Any:
+    """The enlarged picture, drawn anew tile by tile by the request's model."""
+    request = run.request
+    assert request.upscale and request.upscale.detail
+    with held(run, studio, request.model) as loaded:
+        with run.stage("encode"):
+            conditioning = conditioned({}, "detail", loaded, request)
+        return detailed(run, studio, loaded, conditioning, picture, request.upscale.detail, seed)
 
 
 def unseen(model: Model, request: Request) -> tuple[str, ...]:

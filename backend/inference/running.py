@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 import secrets
 import time
@@ -60,6 +61,16 @@ class Run:
     def __post_init__(self) -> None:
         asked = self.work.request
         self.request = asked.model_copy(update={"seed": secrets.randbelow(2**32)}) if asked.seed == RANDOM_SEED else asked
+
+    @property
+    def detail_share(self) -> float:
+        """The part of an image's work that goes into details drawn at the end, 0 to 1: steps times pixels."""
+        request = self.request
+        if not request.upscale or not request.upscale.detail:
+            return 0.0
+        drawn = request.steps * request.width * request.height
+        detail = request.steps * request.upscale.detail.denoising_strength * math.prod(request.upscale.size(*request.hires_size))
+        return detail / (detail + drawn)
 
     def check(self) -> None:
         """Raises Cancelled once somebody asked to stop."""

@@ -15,26 +15,29 @@ Network = Callable[[Tensor], Tensor]
 """1 x C x h x w in, 1 x C x (h s) x (w s) out, for one whole s."""
 
 
-def tile_count(width: int, height: int, tile: int, overlap: int) -> int:
-    """How many tiles `strips` takes for a picture of that many pixels."""
-    return len(starts(width, tile, overlap)) * len(starts(height, tile, overlap))
+def places(width: int, height: int, tile: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
+    """Left and top of each tile, in the order in which `strips` takes them."""
+    return [(left, top) for top in starts(height, tile, overlap, grid) for left in starts(width, tile, overlap, grid)]
 
 
-def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin along one side so that they cover it, evenly, with at least `overlap` pixels shared by neighbours."""
+def starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int]:
+    """Where tiles begin along one side so that they cover it, evenly, with at least `overlap` pixels shared by neighbours.
+
+    On a `grid`, which length, tile and overlap are multiples of, they begin at multiples of it, and may share that much less.
+    """
     if tile < 3 * overlap:
         raise ValueError("a tile must be three times its overlap, so that no more than two paint any pixel")
     if length <= tile:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))
-    return [round(place * (length - tile) / (count - 1)) for place in range(count)]
+    return [round(place * (length - tile) / (count - 1) / grid) * grid for place in range(count)]
 
 
-def ramps(places: list[int], tile: int, length: int) -> list[Tensor]:
+def ramps(begins: list[int], tile: int, length: int) -> list[Tensor]:
     """For each tile along one side a weight for each of its pixels, 0 to 1; over every pixel the weights of all tiles sum to 1."""
-    ends = [min(place + tile, length) for place in places]
-    weights = [torch.ones(end - place) for place, end in zip(places, ends, strict=True)]
-    for number, (place, following) in enumerate(pairwise(places)):
+    ends = [min(place + tile, length) for place in begins]
+    weights = [torch.ones(end - place) for place, end in zip(begins, ends, strict=True)]
+    for number, (place, following) in enumerate(pairwise(begins)):
         shared = place + tile - following
         rim = RIM * shared
         rising = ((torch.arange(shared) + 0.5 - rim) / (shared - 2 * rim)).clamp(0, 1)
@@ -43,13 +46,13 @@ def ramps(places: list[int], tile: int, length: int) -> list[Tensor]:
     return weights
 
 
-def strips(picture: Tensor, network: Network, scale: int, tile: int, overlap: int) -> Iterator[Tensor]:
+def strips(picture: Tensor, network: Network, scale: int, tile: int, overlap: int, grid: int = 1) -> Iterator[Tensor]:
     """The whole result in strips from top to bottom, C x rows x (W s), float32 on the CPU.
 
     `picture`: C x H x W. No more than one row of tiles is ever held.
     """
     height, width = picture.shape[1:]
-    rows, columns = starts(height, tile, overlap), starts(width, tile, overlap)
+    rows, columns = starts(height, tile, overlap, grid), starts(width, tile, overlap, grid)
     falls = ramps([row * scale for row in rows], tile * scale, height * scale)
     slopes = ramps([column * scale for column in columns], tile * scale, width * scale)
     carried: Tensor | None = None

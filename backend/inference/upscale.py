@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from backend.enlarging import Upscale
 from backend.errors import DamagedModel
 from backend.inference.memory import Device
-from backend.inference.tiling import Halving, strips, tile_count
+from backend.inference.tiling import Halving, places, strips
 from backend.upscalers import Upscaler, Upscalers
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def through(network: Network, picture: Pillow.Image, freed: Callable[[], None], 
     """The RGB picture after one pass of the network, tile by tile, `network.scale` times as large."""
     descriptor = network.descriptor
     pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float().div(255)
-    count, done = tile_count(picture.width, picture.height, tile, overlap), 0
+    count, done = len(places(picture.width, picture.height, tile, overlap)), 0
 
     def counted(part: torch.Tensor) -> torch.Tensor:
         nonlocal done

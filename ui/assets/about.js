@@ -16,7 +16,10 @@
     return [upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
   };
 
-  const upscaleText = ({ upscaler, second, second_visibility: visibility }) => [upscaler, visibility && second !== "None" ? `${second} at ${visibility}` : ""].filter(Boolean).join(", ");
+  const upscaleText = ({ upscaler, second, second_visibility: visibility, detail }) => {
+    const details = detail ? `details ${detail.denoising_strength}` : "";
+    return [upscaler, visibility && second !== "None" ? `${second} at ${visibility}` : "", details].filter(Boolean).join(", ");
+  };
 
   // A request without a model only makes a picture larger.
   const facts = (shot) => (shot.job.request.model ? drawnFacts(shot) : [["Size", size(shot.picture)], ["Upscaler", upscaleText(shot.job.request.upscale)]])
