@@ -134,7 +134,7 @@ def test_a_drawn_picture_is_made_larger_at_once_and_its_details_drawn_anew(guest
     page = guest.tab()
     page.locator("#t2i_upscale input").first.check()
     page.locator("#t2i_upscale_detail input").check()
-    draw(page, "t2i", upscale_strength=0.4, steps=5)
+    first = draw(page, "t2i", upscale_strength=0.4, steps=5)
     expect(page.locator("#t2i_view .facts")).to_contain_text("Size 256 × 256")
     expect(page.locator("#t2i_view .facts")).to_contain_text("Starter 4x, details 0.4")
     job = studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")
@@ -142,7 +142,8 @@ def test_a_drawn_picture_is_made_larger_at_once_and_its_details_drawn_anew(guest
     page.locator("#t2i_upscale input").first.uncheck()
     draw(page, "t2i", steps=3)
     assert studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")["request"]["upscale"] is None
-    page.locator("#t2i_view .strip button").first.click()
+    page.get_by_role("button", name=f"seed {first}").click()
+    expect(page.locator("#t2i_view .facts")).to_contain_text(f"Seed {first}")
     page.locator("#t2i_view").get_by_role("button", name="Reuse settings").click()
     expect(page.locator("#t2i_upscale input").first).to_be_checked()
     expect(page.locator("#t2i_upscale_detail input")).to_be_checked()
