@@ -52,7 +52,7 @@ class Plan:
     pictures: int = 30_000
     autoencoder_steps: int = 4_000
     autoencoder_batch: int = 16
-    unet_steps: int = 3_300
+    unet_steps: int = 5_600
     unet_batch: int = 48
     begin_with: str = ""
     """Folder of a finished starter model to go on from, at the networks' present sizes for the autoencoder."""
