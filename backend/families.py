@@ -48,6 +48,8 @@ class Family:
     defaults: Defaults = field(default_factory=Defaults)
     size_step: int = 8
     """Width and height must be multiples of this."""
+    call: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of its pipeline's call, the same for every request."""
     prompt_tokens: int = 75
     """What the text encoder reads, without start and end marks."""
     ratios: tuple[tuple[int, int], ...] = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
@@ -100,6 +102,13 @@ FAMILIES: tuple[Family, ...] = (
         detect={"unet.cross_attention_dim": 2048}, pipelines={"txt2img": "diffusers:StableDiffusionXLPipeline"},
         conditioning="backend.inference.conditioning:encode_clip_pair", latents="sdxl", preview_factors=_SDXL_PREVIEW,
         defaults=Defaults(width=1024, height=1024, guidance=5.0, sampler="Euler a"),
+    ),
+    Family(
+        id="hunyuan-dit", title="Hunyuan-DiT", pipeline_names=("HunyuanDiTPipeline",), detect={},
+        pipelines={"txt2img": "diffusers:HunyuanDiTPipeline"}, conditioning="backend.inference.conditioning:encode_hunyuan_dit",
+        latents="hunyuan-dit", denoiser="transformer", preview_factors=_SDXL_PREVIEW, size_step=16,
+        call={"use_resolution_binning": False},  # sizes are not pulled to the nearest one of a list in silence
+        defaults=Defaults(width=1024, height=1024, steps=30, guidance=6.0),
     ),
     Family(
         id="sdxl-refiner", title="Stable Diffusion XL refiner", pipeline_names=("StableDiffusionXLImg2ImgPipeline",),

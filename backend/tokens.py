@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import BertWordPieceTokenizer, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from backend.library import Model
 
@@ -55,13 +55,15 @@ def unknown_words(model: Model, text: str) -> tuple[str, ...]:
 
 
 def _load(folder: Path) -> Tokenizer | None:
-    """The tokenizer of a folder, from tokenizer.json or from CLIP's vocab.json and merges.txt; None where there is neither."""
+    """The tokenizer of a folder, from tokenizer.json, BERT's vocab.txt, or CLIP's vocab.json and merges.txt; None where there is none."""
     try:
         if (folder / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             tokenizer.no_truncation()
             tokenizer.no_padding()
             return tokenizer
+        if (folder / "vocab.txt").is_file():
+            return BertWordPieceTokenizer.from_file(str(folder / "vocab.txt"))._tokenizer
         vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
         lines = (folder / "merges.txt").read_text("utf-8").splitlines()
     except (OSError, ValueError):

@@ -26,7 +26,7 @@ from backend.types import Progress, Request, Work, make_request
 from tests import tiny
 from tests.conftest import settings_in
 
-BUILDERS: dict[str, Callable[[Path], Path]] = {"sd1": tiny.sd1, "sd2": tiny.sd2, "sdxl": tiny.sdxl}
+BUILDERS: dict[str, Callable[[Path], Path]] = {"sd1": tiny.sd1, "sd2": tiny.sd2, "sdxl": tiny.sdxl, "hunyuan-dit": tiny.hunyuan_dit}
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,13 @@ def test_found_by_its_configs(models: Path, name: str) -> None:
 def test_the_staged_flow_equals_the_pipelines_own(studio: Studio, models: Path, name: str) -> None:
     request = request_for(name, sampler="Euler", scheduler="SGM Uniform")
     (ours,), told = run(studio, request)
-    code = named(inspect(models / name).family.pipelines["txt2img"])
+    row = inspect(models / name).family
+    code = named(row.pipelines["txt2img"])
     pipe = code.from_pretrained(models / name, dtype=torch.float32)
     pipe.scheduler = diffusers.EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     theirs = pipe(
         request.prompt, negative_prompt=request.negative_prompt, width=64, height=96, num_inference_steps=4, guidance_scale=7.0,
-        generator=torch.Generator().manual_seed(5),
+        generator=torch.Generator().manual_seed(5), **row.call,
     ).images[0]  # fmt: skip
     assert np.array_equal(array(ours), np.asarray(theirs))
     assert [progress.step for progress in told if progress.stage == "denoise"] == [0, 1, 2, 3, 4]

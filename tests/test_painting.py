@@ -27,7 +27,8 @@ from tests import tiny
 from tests.conftest import settings_in, starter_request, wait_until
 
 LANDSCAPE = "snowy mountains by day with the sun on the right"
-FAMILIES = ("starter", "sd1", "sd2", "sdxl")
+FAMILIES = ("starter", "sd1", "sd2", "sdxl", "hunyuan_dit")
+"""The last one has no image-to-image pipeline in diffusers."""
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import diffusers
 import torch
 import transformers
 
+from tools.starter.captions import vocabulary
 from tools.starter.networks import tokenizer
 
 SCHEDULE = {
@@ -105,6 +106,31 @@ def sdxl_refiner(folder: Path) -> Path:
             scheduler=diffusers.EulerDiscreteScheduler(
                 beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1),
             requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False,
+        ), folder,
+    )  # fmt: skip
+
+
+def hunyuan_dit(folder: Path) -> Path:
+    """Hunyuan-DiT: a transformer under BERT and T5, v-prediction. diffusers has no image-to-image pipeline for it."""
+    torch.manual_seed(2)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary()]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"\u2581{word}", -2.0) for word in vocabulary())]
+    bert = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, max_position_embeddings=77,
+    )  # fmt: skip
+    t5 = transformers.T5Config(vocab_size=len(pieces), d_model=32, d_kv=8, d_ff=32, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu")
+    return _save(
+        diffusers.HunyuanDiTPipeline(
+            vae=_vae(), text_encoder=transformers.BertModel(bert), text_encoder_2=transformers.T5EncoderModel(t5),
+            tokenizer=transformers.BertTokenizer(vocab={word: number for number, word in enumerate(words)}, model_max_length=77),
+            tokenizer_2=transformers.T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=256),
+            transformer=diffusers.HunyuanDiT2DModel(
+                sample_size=8, patch_size=2, in_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=3, hidden_size=24,
+                cross_attention_dim=32, cross_attention_dim_t5=32, pooled_projection_dim=16,
+            ),
+            scheduler=diffusers.DDPMScheduler(
+                beta_start=0.00085, beta_end=0.03, beta_schedule="scaled_linear", prediction_type="v_prediction", steps_offset=1, clip_sample=False),
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
         ), folder,
     )  # fmt: skip
 

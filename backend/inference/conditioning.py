@@ -48,6 +48,20 @@ def encode_clip_pair(pipe: Any, request: Request) -> Conditioning:
     return Conditioning(embeddings, _cut_off(pipe.tokenizer or pipe.tokenizer_2, request))
 
 
+@torch.inference_mode()
+def encode_hunyuan_dit(pipe: Any, request: Request) -> Conditioning:
+    """A two-language CLIP encoder and mT5, each with a mask: embeddings are 1 x 77 x 1024 and 1 x 256 x 2048."""
+    embeddings: dict[str, Tensor | None] = {}
+    for index, (tail, tokens) in enumerate((("", 77), ("_2", 256))):
+        positive, negative, mask, negative_mask = pipe.encode_prompt(
+            request.prompt, pipe.device, pipe.transformer.dtype, 1, request.guidance > 1, negative_prompt=request.negative_prompt,
+            max_sequence_length=tokens, text_encoder_index=index,
+        )  # fmt: skip
+        embeddings |= {f"prompt_embeds{tail}": positive, f"negative_prompt_embeds{tail}": negative}
+        embeddings |= {f"prompt_attention_mask{tail}": mask, f"negative_prompt_attention_mask{tail}": negative_mask}
+    return Conditioning(embeddings, _cut_off(pipe.tokenizer, request))
+
+
 def _cut_off(tokenizer: Any, request: Request) -> tuple[str, ...]:
     """A note for each prompt that is longer than the encoder reads."""
     notes = []

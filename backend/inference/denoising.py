@@ -191,5 +191,5 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
         where = {"latents": start, **sides} if row.task == "txt2img" else {"image": start, "denoising_start": NOISED_ALREADY}
         return pipe(
             **where, generator=generators, num_inference_steps=this.steps, guidance_scale=request.guidance, output_type="latent",
-            callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)),
+            callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)), **row.call,
         ).images  # fmt: skip
