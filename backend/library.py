@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backend.control_models import ControlModels
 from backend.errors import DamagedModel, UnknownModel
 from backend.families import Defaults, Family, family, find_family
 from backend.upscalers import Upscalers
@@ -71,6 +72,7 @@ class Library:
         self._lock = threading.Lock()
         self._models: tuple[Model, ...] | None = None
         self.upscalers = Upscalers(folders)
+        self.controls = ControlModels(folders)
 
     def refresh(self) -> None:
         """Look again at the disk."""
@@ -83,6 +85,7 @@ class Library:
                     name, number = f"{model.name} ({number})", number + 1
                 found[name] = replace(model, name=name)
         self.upscalers.refresh()
+        self.controls.refresh()
         with self._lock:
             self._models = tuple(found.values())
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
+from backend.controlling import CONTROLS_MAX, Control
 from backend.enlarging import Upscale
 from backend.errors import AtelierError, BadRequest
 from backend.painting import Hires, ImageInput, MaskInput, Refiner
@@ -37,8 +38,11 @@ class Request(BaseModel):
     """The picture to start from, if any."""
     upscale: Upscale | None = None
     """Makes the finished picture larger."""
+    controls: tuple[Control, ...] = ()
+    """What else the picture follows, at most CONTROLS_MAX."""
     model: str = Field(default="", validate_default=True)
-    """Name of a model in the library. With none, nothing is drawn: the picture to start from is only made larger."""
+    """Name of a model in the library. With none, nothing is drawn: the picture to start from is only made larger, or maps are
+    read from the pictures of the controls."""
     width: int = 512
     """Pixels, 64 to 2048, a multiple of 8 unless the request starts from a picture."""
     height: int = 512
@@ -75,12 +79,26 @@ class Request(BaseModel):
             raise ValueError("The prompt holds a zero byte, which cannot be stored in a picture. Please remove it.")
         return text
 
+    @field_validator("controls")
+    @classmethod
+    def _few_controls(cls, controls: tuple[Control, ...]) -> tuple[Control, ...]:
+        if len(controls) > CONTROLS_MAX:
+            raise ValueError(f"{len(controls)} control units are asked for; {CONTROLS_MAX} is the most.")
+        return controls
+
     @field_validator("model")
     @classmethod
     def _model_named(cls, name: str, others: ValidationInfo) -> str:
-        if not name.strip() and not (others.data.get("image") and others.data.get("upscale")):
+        if name.strip():
+            return name
+        if "controls" not in others.data:
+            return name  # what is wrong with those is said at their own fields
+        image, upscale, controls = (others.data.get(part) for part in ("image", "upscale", "controls"))
+        if not (image and upscale) and not controls:
             raise ValueError("No model is chosen. Please choose one.")
-        if not name.strip() and others.data["upscale"].detail:
+        if controls and any(control.model for control in controls):
+            raise ValueError("A control acts on a model, and none is chosen. Please choose one.")
+        if upscale and upscale.detail:
             raise ValueError("Details are drawn by a model, and none is chosen. Please choose one.")
         return name
 
@@ -182,8 +200,13 @@ class Request(BaseModel):
 
     @property
     def draws(self) -> bool:
-        """Whether a model draws, or a picture is only made larger."""
+        """Whether a model draws, or a picture is only made larger, or maps are only read."""
         return bool(self.model)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only reads maps from the pictures of its controls."""
+        return not self.model and bool(self.controls)
 
     @property
     def hires_size(self) -> tuple[int, int]:

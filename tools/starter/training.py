@@ -128,7 +128,9 @@ def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
     """Latents of every picture of the bucket, float16, N x 8 x h x w."""
     parts = []
     for start in tqdm(range(0, len(bucket.seeds), 64), desc="encoding", mininterval=10):
-        parts.append(model.encode(_pixels(bucket.pictures[start : start + 64], plan.device)).latents.half().cpu())
+        pixels = _pixels(bucket.pictures[start : start + 64], plan.device).contiguous(memory_format=torch.channels_last)
+        with _autocast(plan):  # bfloat16 is less than LATENT_NOISE away
+            parts.append(model.encode(pixels).latents.half().cpu())
     return torch.cat(parts)
 
 
