@@ -12,6 +12,7 @@ from typing import Any
 from backend.control_models import ControlModels
 from backend.errors import DamagedModel, UnknownModel
 from backend.families import Defaults, Family, family, find_family
+from backend.headers import Damage, check_safetensors
 from backend.upscalers import Upscalers
 
 CHECKPOINT_FOLDERS = ("Stable-diffusion", "checkpoints", "diffusers")
@@ -19,9 +20,6 @@ CHECKPOINT_FOLDERS = ("Stable-diffusion", "checkpoints", "diffusers")
 
 NOT_NEEDED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that some folders name and Atelier never loads."""
-
-HEADER_MAX = 100 * 2**20
-"""A safetensors header larger than this is refused, as the library's own readers do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +131,8 @@ def inspect(path: Path) -> Model:
         sizes = [_check_weights(path / name) for name in components if (path / name / "config.json").is_file()]
         missing = [name for name in components if not (path / name).is_dir()]
         if missing:
-            raise _Damage(f"Its part “{missing[0]}” is missing. Copy the whole folder again.")
-    except _Damage as damage:
+            raise Damage(f"Its part “{missing[0]}” is missing. Copy the whole folder again.")
+    except Damage as damage:
         return Model(name=path.name, path=path, problem=str(damage))
     variant = "fp16" if ".fp16" in weight_files(path / row.denoiser)[0].name else None
     return Model(
@@ -142,21 +140,17 @@ def inspect(path: Path) -> Model:
     )
 
 
-class _Damage(Exception):
-    """Found while looking at one model; becomes its `problem`."""
-
-
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise _Damage(f"{path.parent.name}/{path.name} is missing. Copy the whole folder again.") from error
+        raise Damage(f"{path.parent.name}/{path.name} is missing. Copy the whole folder again.") from error
     except OSError as error:
-        raise _Damage(f"{path.parent.name}/{path.name} cannot be read ({error.strerror}).") from error
+        raise Damage(f"{path.parent.name}/{path.name} cannot be read ({error.strerror}).") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _Damage(f"{path.parent.name}/{path.name} is damaged. Copy it again.") from error
+        raise Damage(f"{path.parent.name}/{path.name} is damaged. Copy it again.") from error
     if not isinstance(value, dict):
-        raise _Damage(f"{path.parent.name}/{path.name} is damaged. Copy it again.")
+        raise Damage(f"{path.parent.name}/{path.name} is damaged. Copy it again.")
     return value
 
 
@@ -165,7 +159,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _check_weights(folder: Path) -> int:
-    """Bytes of a component's safetensors files. Raises _Damage where one is missing, cut short or not what it says."""
+    """Bytes of a component's safetensors files. Raises Damage where one is missing, cut short or not what it says."""
     files = weight_files(folder)
     if not files:
         other = next(folder.glob("*.bin"), None)
@@ -174,29 +168,10 @@ def _check_weights(folder: Path) -> int:
             if other
             else "its weights are missing. Copy the whole folder again."
         )
-        raise _Damage(f"Its part “{folder.name}” cannot be loaded: {why}")
+        raise Damage(f"Its part “{folder.name}” cannot be loaded: {why}")
     for file in files:
-        _check_safetensors(file)
+        check_safetensors(file)
     return sum(file.stat().st_size for file in files)
-
-
-def _check_safetensors(file: Path) -> None:
-    """Format: 8 bytes little-endian header length, a JSON header with each tensor's data_offsets, then the data."""
-    where = f"{file.parent.name}/{file.name}"
-    size = file.stat().st_size
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(size - 8, HEADER_MAX):
-                raise _Damage(f"{where} is damaged. Copy it again.")
-            header = json.loads(stream.read(length))
-        end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"), default=0)
-    except OSError as error:
-        raise _Damage(f"{where} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise _Damage(f"{where} is damaged. Copy it again.") from error
-    if 8 + length + end != size:
-        raise _Damage(f"{where} should have {8 + length + end:,} bytes but has {size:,}. Copy it again.")
 
 
 def _defaults(row: Family, configs: Mapping[str, Mapping[str, Any]]) -> Defaults:

@@ -1,0 +1,87 @@
+"""Tiny control models of the real classes with random weights, for the models of tiny.py."""
+
+# diffusers and transformers annotate their arguments more narrowly than they take them.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors.torch import save_file
+from torch import nn
+
+
+def _speaking(net: Any, seed: int) -> Any:
+    """Networks begin silent: their last layers are zero. Here they say something."""
+    torch.manual_seed(seed)
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        nn.init.normal_(layer.weight, std=0.1)
+    return net.eval()
+
+
+def controlnet(unet: Any, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return _speaking(diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8)), seed)
+
+
+def union(unet: Any, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+    names = (
+        "in_channels", "down_block_types", "block_out_channels", "layers_per_block", "norm_num_groups", "cross_attention_dim",
+        "transformer_layers_per_block", "attention_head_dim", "use_linear_projection", "addition_embed_type", "addition_time_embed_dim",
+        "projection_class_embeddings_input_dim",
+    )  # fmt: skip
+    shape = {name: config[name] for name in names}
+    return _speaking(
+        diffusers.ControlNetUnionModel(
+            **shape, num_control_type=8, num_trans_channel=config["block_out_channels"][0], num_trans_head=4, num_trans_layer=1, num_proj_channel=16,
+            conditioning_embedding_out_channels=(4, 4, 8, 8),
+        ),
+        seed,
+    )  # fmt: skip
+
+
+def adapter(unet: Any, seed: int = 0) -> Any:
+    """As large UNets have it: of those whose first level has no attention, as XL, features come one halving later."""
+    torch.manual_seed(seed)
+    later = unet.config.down_block_types[0] == "DownBlock2D"
+    kind, factor = ("full_adapter_xl", 16) if later else ("full_adapter", 8)
+    widths = list(unet.config.block_out_channels)
+    return diffusers.T2IAdapter(in_channels=3, channels=widths, num_res_blocks=1, downscale_factor=factor, adapter_type=kind).eval()
+
+
+def ip_adapter(unet: Any, encoder_width: int, seed: int = 0, tokens: int = 4) -> dict[str, Any]:
+    """Flat weights of the plain variant, as their files hold them."""
+    generator = torch.Generator().manual_seed(seed)
+    cross = unet.config.cross_attention_dim
+    state = {
+        "image_proj.proj.weight": torch.randn(tokens * cross, encoder_width, generator=generator) * 0.1,
+        "image_proj.proj.bias": torch.zeros(tokens * cross), "image_proj.norm.weight": torch.ones(cross), "image_proj.norm.bias": torch.zeros(cross),
+    }  # fmt: skip
+    layers = dict(unet.named_modules())
+    for number, name in enumerate(unet.attn_processors):  # cross attention stands at every second place: 1, 3, 5, ...
+        if name.endswith("attn2.processor"):
+            width = layers[name.removesuffix(".processor")].to_k.weight.shape[0]
+            for part in ("k", "v"):
+                state[f"ip_adapter.{number}.to_{part}_ip.weight"] = torch.randn(width, cross, generator=generator) * 0.1
+    return state
+
+
+def image_encoder(folder: Path, width: int = 32) -> Path:
+    torch.manual_seed(0)
+    config = transformers.CLIPVisionConfig(
+        hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, projection_dim=width, image_size=28, patch_size=14,
+    )  # fmt: skip
+    transformers.CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    return folder
+
+
+def write(state: dict[str, Any], file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in state.items()}, file)
+    return file
