@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from backend.errors import DamagedModel, UnknownModel
-from backend.families import FAMILIES
+from backend.controlling import Control
+from backend.errors import AtelierError, DamagedModel, UnknownModel
+from backend.families import FAMILIES, Family
 from backend.headers import Damage, check_safetensors, tensor_sizes
 
 FOLDERS = ("starter/control", "ControlNet", "controlnet", "t2i_adapter", "T2I-Adapter", "T2IAdapter", "ipadapter", "ip-adapter", "IP-Adapter")
@@ -108,6 +109,28 @@ class ControlModels:
                 return model
         known = ", ".join(model.name for model in self.usable) or "none"
         raise UnknownModel(f"There is no control model named “{wanted[:80]}”. Control models here: {known}.")
+
+
+def check_fit(controls: Sequence[Control], family: Family, models: ControlModels) -> dict[str, str]:
+    """A sentence for each unit of a drawing request whose model is missing, or of another kind than the base model."""
+    wrong: dict[str, str] = {}
+    for place, control in enumerate(controls):
+        field = f"controls.{place}.model"
+        if not control.model:
+            wrong[field] = "No control model is chosen for this unit. Choose one, or switch the unit off."
+            continue
+        try:
+            model = models.find(control.model)
+        except AtelierError as error:
+            wrong[field] = error.sentence
+            continue
+        if family.id not in model.families:
+            known = {row.id: row.title for row in FAMILIES}
+            made_for = " or ".join(known.get(one, one) for one in model.families)
+            wrong[field] = f"{model.name} is a {model.title} for {made_for}, and the model is {family.title}. Choose one that fits, or another model."
+        if len(control.pictures) > 1 and model.kind != "ip-adapter":
+            wrong[f"controls.{place}.pictures"] = f"{model.name} follows one picture; {len(control.pictures)} are given. Use a unit for each."
+    return wrong
 
 
 def _candidates(folders: tuple[Path, ...]) -> list[Path]:

@@ -60,6 +60,9 @@ class Control(BaseModel):
     """White where the map counts, for preprocessors that read a mask; none takes the request's own mask."""
     preprocessor: str = NO_PREPROCESSOR
     """Name of a row in backend/preprocessors.py."""
+    type: str = ""
+    """Control type, as backend/preprocessors.py lists them: tells a union ControlNet what kind of map it is shown.
+    "" takes the preprocessor's own."""
     resolution: Annotated[int, AfterValidator(_resolution)] = 512
     """Pixels of the shorter side at which the preprocessor looks at the picture."""
     pixel_perfect: bool = True

@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from pydantic import TypeAdapter
 
+from backend.control_models import check_fit
 from backend.errors import AtelierError, BadRequest, Cancelled, WorkerDied
 from backend.families import check
 from backend.inputs import Inputs
@@ -108,6 +109,9 @@ class Engine:
         model = self._library.find(request.model)
         refiner = self._library.find(request.refiner.model) if request.refiner else None
         check(request, model.family, refiner.family if refiner else None)
+        unfit = check_fit(request.controls, model.family, self._library.controls)
+        if unfit:
+            raise BadRequest(unfit)
         return request.model_copy(update={"model": model.name})
 
     def cancel(self, job_id: str) -> bool:

@@ -60,6 +60,8 @@ class Detail(BaseModel):
     """0 leaves it as it is; above 0.5 every tile begins to tell a story of its own."""
     tile: Annotated[int, AfterValidator(_tile)] = 0
     """Pixels to each side of a tile; 0 takes what the model was made for."""
+    control: str = ""
+    """Name of a tile ControlNet in the library, which holds every tile to what it shows; "" for none."""
 
 
 class Upscale(BaseModel):

@@ -41,6 +41,8 @@ class Family:
     """The function that turns prompts into embeddings: (pipe, request) -> Conditioning."""
     latents: str
     """Names the space that its latents are in; models that share one can continue each other's pictures."""
+    control: str = ""
+    """How control units act on its denoiser: a context manager (denoiser, controls, guided, calls); "" where none can."""
     denoiser: str = "unet"
     """Name of the component that is called at every step; its weights give the model its hash."""
     supports: frozenset[str] = frozenset({"negative_prompt", "guidance"})
@@ -66,6 +68,7 @@ class Family:
 
 
 _CLIP = "backend.inference.conditioning:encode_clip"
+_ON_UNET = "backend.inference.control:on_unet"
 _SD_PIPELINES = {"txt2img": "diffusers:StableDiffusionPipeline"}
 _SD_NAMES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 
@@ -84,22 +87,22 @@ _SDXL_PREVIEW = (
 FAMILIES: tuple[Family, ...] = (
     Family(
         id="starter", title="Atelier starter", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 160},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="starter",
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, control=_ON_UNET, latents="starter",
         defaults=Defaults(width=128, height=128, steps=20, guidance=5.0),
     ),
     Family(
         id="sd1", title="Stable Diffusion 1.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 768},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="sd", preview_factors=_SD_PREVIEW,
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, control=_ON_UNET, latents="sd", preview_factors=_SD_PREVIEW,
         defaults=Defaults(sampler="Euler a"),
     ),
     Family(
         id="sd2", title="Stable Diffusion 2.x", pipeline_names=_SD_NAMES, detect={"unet.cross_attention_dim": 1024},
-        pipelines=_SD_PIPELINES, conditioning=_CLIP, latents="sd", preview_factors=_SD_PREVIEW,
+        pipelines=_SD_PIPELINES, conditioning=_CLIP, control=_ON_UNET, latents="sd", preview_factors=_SD_PREVIEW,
         defaults=Defaults(width=768, height=768),
     ),
     Family(
         id="sdxl", title="Stable Diffusion XL", pipeline_names=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
-        detect={"unet.cross_attention_dim": 2048}, pipelines={"txt2img": "diffusers:StableDiffusionXLPipeline"},
+        detect={"unet.cross_attention_dim": 2048}, pipelines={"txt2img": "diffusers:StableDiffusionXLPipeline"}, control=_ON_UNET,
         conditioning="backend.inference.conditioning:encode_clip_pair", latents="sdxl", preview_factors=_SDXL_PREVIEW,
         defaults=Defaults(width=1024, height=1024, guidance=5.0, sampler="Euler a"),
     ),
@@ -157,6 +160,8 @@ def check(request: Request, row: Family, refiner: Family | None = None) -> None:
         pixels = getattr(request, name)
         if pixels % row.size_step and request.image is None:
             wrong[name] = f"{row.title} needs sizes in multiples of {row.size_step}; {pixels} is not."
+    if request.controls and not row.control:
+        wrong["controls"] = row.why_not.get("controls", f"{row.title} cannot be controlled. Please switch its control units off.")
     if request.negative_prompt and "negative_prompt" not in row.supports:
         wrong["negative_prompt"] = row.why_not.get("negative_prompt", f"{row.title} takes no negative prompt. Please empty it.")
     if wrong:

@@ -61,7 +61,7 @@ def _torch_sizes(file: Path) -> dict[str, int]:
     A tensor's name comes before its storage, which is written as ("storage", kind, key, device, count of numbers).
     """
     sizes: dict[str, int] = {}
-    name, device_named = "", False
+    name, last = "", 0
     try:
         with zipfile.ZipFile(file) as archive:
             inside = next(entry for entry in archive.infolist() if entry.filename.endswith("data.pkl"))
@@ -69,12 +69,12 @@ def _torch_sizes(file: Path) -> dict[str, int]:
                 raise Damage(f"{file.parent.name}/{file.name} holds more than weights.")
             instructions = archive.read(inside)
         for instruction, value, _ in pickletools.genops(instructions):
-            if isinstance(value, str) and "UNICODE" in instruction.name:
-                device_named = value == "cpu" or value.startswith(("cuda", "mps"))
-                name = value if "." in value or "_" in value else name
-            elif device_named and isinstance(value, int) and instruction.name.startswith("BININT"):
-                sizes[name] = value
-                device_named = False
+            if isinstance(value, str) and "UNICODE" in instruction.name and ("." in value or "_" in value):
+                name = value
+            elif isinstance(value, int) and instruction.name.startswith("BININT"):
+                last = value
+            elif instruction.name == "BINPERSID" and name:
+                sizes[name] = last
     except OSError as error:
         raise Damage(f"{file.parent.name}/{file.name} cannot be read ({error.strerror}).") from error
     except (zipfile.BadZipFile, StopIteration, ValueError, IndexError, KeyError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,8 @@ class Unit:
 
     control: Control
     kind: ControlKind
-    network: nn.Module
+    network: Any
+    """Of diffusers' class for its kind."""
     map: Tensor
     """1 x 3 x H x W, 0 to 1, at the size of the picture; -1 where an inpainting ControlNet is to paint."""
     group: str = ""
@@ -100,7 +102,7 @@ class _Speaking:
         adapters = [unit for unit in acting if unit.kind == "t2i-adapter"]
         if adapters:
             levels = zip(*(self._adapted(unit, sample) for unit in adapters), strict=True)
-            said["down_intrablock_additional_residuals"] = [sum(level[1:], level[0].clone()) for level in levels]
+            said["down_intrablock_additional_residuals"] = [_total(level) for level in levels]
         return said
 
     def _residuals(self, unit: Unit, sample: Tensor, timestep: Any, prompts: Tensor, added: dict[str, Tensor] | None) -> Residuals:
@@ -147,4 +149,9 @@ class _Speaking:
 def _sum(parts: list[Residuals]) -> Residuals:
     """What several networks say together."""
     downs, middles = zip(*parts, strict=True)
-    return [sum(level[1:], level[0]) for level in zip(*downs, strict=True)], sum(middles[1:], middles[0])
+    return [_total(level) for level in zip(*downs, strict=True)], _total(middles)
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """From the first on, in their order, as floating-point sums depend on it."""
+    return functools.reduce(torch.add, parts)

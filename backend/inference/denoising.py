@@ -15,6 +15,7 @@ from backend.families import Family
 from backend.inference import samplers
 from backend.inference.cache import Loaded
 from backend.inference.conditioning import Conditioning
+from backend.inference.control import NO_CONTROLS, Controls
 from backend.inference.masking import may_change
 from backend.inference.memory import Device
 from backend.inference.preview import Previewer
@@ -148,7 +149,10 @@ def beneath(this: Pass, known: Tensor, noise: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[int], *, device: Device, settings: Generation, tell: Told) -> Tensor:
+def denoise(
+    this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[int], *, device: Device, settings: Generation, tell: Told,
+    controls: Controls = NO_CONTROLS,
+) -> Tensor:  # fmt: skip
     """Latents of one batch, N x C x h x w. Noise is drawn on the CPU at 32 bit, so that every device starts alike."""
     request, row = this.request, loaded.model.family
     if this.known is not None and not this.runs:
@@ -171,7 +175,8 @@ def denoise(this: Pass, loaded: Loaded, conditioning: Conditioning, seeds: list[
     previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
     begun = time.perf_counter()
 
-    with samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
+    acting = controls.acting(loaded.components[row.denoiser], guided=request.guidance > 1, calls=len(scheduler.timesteps))
+    with acting, samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
 
         def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             part = (index + 1) / last

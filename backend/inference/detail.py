@@ -12,6 +12,7 @@ from torch import Tensor
 from backend.enlarging import Detail
 from backend.inference.cache import Loaded
 from backend.inference.conditioning import Conditioning
+from backend.inference.control import tile_control
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise
 from backend.inference.encode import encode
@@ -47,7 +48,10 @@ def detailed(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditionin
             request=request.model_copy(update={"width": width, "height": height, "hires": None}), steps=request.steps,
             begin=request.steps - steps, known=encode(vae, given), noise=here,
         )  # fmt: skip
-        latents = denoise(this, loaded, conditioning, [seed], device=studio.device, settings=studio.settings.generation, tell=tell)
+        latents = denoise(
+            this, loaded, conditioning, [seed], device=studio.device, settings=studio.settings.generation, tell=tell,
+            controls=tile_control(studio, how.control, part, row.control),
+        )  # fmt: skip
         done += 1
         return torch.from_numpy(np.array(decode(vae, latents))).permute(2, 0, 1).float().div(255)[None]
 

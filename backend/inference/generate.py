@@ -14,6 +14,7 @@ from backend import infotext
 from backend.enlarging import Upscale
 from backend.inference.cache import Loaded, named
 from backend.inference.conditioning import Conditioning
+from backend.inference.control import ready
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
 from backend.inference.detail import detailed
@@ -50,7 +51,7 @@ def generate(run: Run, studio: Studio) -> Result:
                 later = conditioned(told, "hires", loaded, hires_request(request)) if request.hires else conditioning
             first = first_pass(request, start)
             last = first if request.hires else until_refined(first)
-            latents = draw(run, studio, loaded, last, conditioning, seeds)
+            latents = draw(run, studio, loaded, last, conditioning, seeds, start)
             if request.hires:
                 if request.hires.keep_first:
                     finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
@@ -98,7 +99,9 @@ def conditioned(told: dict[str, Conditioning], which: str, loaded: Loaded, reque
     return told[which]
 
 
-def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int]) -> Tensor:
+def draw(
+    run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int], start: Start | None = None
+) -> Tensor:
     """Latents of one pass over one batch, N x C x h x w; progress is told, and a stop is heard, at every step."""
     begin, end = (part * (1 - run.detail_share) for part in share_of_batch(run.request, this))
 
@@ -108,9 +111,12 @@ def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Con
         whole = pace / ((end - begin) * len(seeds)) * run.request.image_count
         run.say("denoise", step=step, steps=steps, fraction=done, eta_s=whole * (1 - done), preview=preview)
 
+    with run.stage("control"):
+        controls = ready(run, studio, loaded, this.request, start)
     with run.stage("denoise"):
         run.say("denoise", steps=this.runs, fraction=(run.drawn + begin * len(seeds)) / run.request.image_count)
-        return denoise(this, loaded, conditioning, seeds, device=studio.device, settings=studio.settings.generation, tell=tell)
+        settings = studio.settings.generation
+        return denoise(this, loaded, conditioning, seeds, device=studio.device, settings=settings, tell=tell, controls=controls)
 
 
 def share_of_batch(request: Request, this: Pass) -> tuple[float, float]:

@@ -86,7 +86,8 @@ class PicturePrompts:
 
     @torch.inference_mode()
     def _look(self, folder: Path, named: Sequence[tuple[str, Pillow.Image]], *, by_token: bool) -> None:
-        encoder = load_encoder(folder).to(self.device.torch_device, self.device.dtype).eval()
+        encoder: Any = load_encoder(folder).eval().requires_grad_(False)
+        encoder.to(device=self.device.torch_device, dtype=self.device.dtype)
         side = encoder.config.image_size
         ready = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
         for name, picture in named:

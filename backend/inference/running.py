@@ -19,7 +19,9 @@ from backend import images
 from backend.errors import Cancelled, SaveFailed
 from backend.hashes import Hashes
 from backend.inference.cache import ModelCache
+from backend.inference.control_nets import ControlNets
 from backend.inference.memory import Device
+from backend.inference.picture_prompts import PicturePrompts
 from backend.inference.preprocess import Reader
 from backend.inference.upscale import Networks
 from backend.inputs import Inputs
@@ -41,9 +43,19 @@ class Studio:
     hashes: Hashes
     inputs: Inputs
     reader: Reader = field(init=False)
+    nets: ControlNets = field(init=False)
+    prompts: PicturePrompts = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reader", Reader(self.device, self.inputs, self.settings.folders.models))
+        folders = self.settings.folders.models
+        object.__setattr__(self, "reader", Reader(self.device, self.inputs, folders))
+        object.__setattr__(self, "nets", ControlNets(self.device))
+        object.__setattr__(self, "prompts", PicturePrompts(self.device, folders))
+
+    def drop(self) -> None:
+        """Give back all memory that models and maps take."""
+        for held in (self.cache, self.networks, self.reader, self.nets, self.prompts):
+            held.drop()
 
 
 @dataclass

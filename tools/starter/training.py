@@ -54,17 +54,21 @@ class Plan:
     autoencoder_batch: int = 16
     unet_steps: int = 5_600
     unet_batch: int = 48
+    control_steps: int = 1_200
+    control_batch: int = 32
     begin_with: str = ""
     """Folder of a finished starter model to go on from, at the networks' present sizes for the autoencoder."""
     device: str = "cpu"
     work: Path = Path(".training")
 
 
-def _autocast(plan: Plan) -> torch.autocast:
+def autocast(plan: Plan) -> torch.autocast:
+    """Arithmetic in bfloat16 while the block runs."""
     return torch.autocast(plan.device, torch.bfloat16)
 
 
-def _batch(buckets: list[Bucket], size: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+def batch_rows(buckets: list[Bucket], size: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    """A bucket's number, chosen by its share of the pictures, and `size` of its rows in order."""
     counts = np.array([len(bucket.seeds) for bucket in buckets])
     which = int(rng.choice(len(buckets), p=counts / counts.sum()))
     return which, np.sort(rng.choice(counts[which], size, replace=False))
@@ -78,7 +82,7 @@ def _pixels(pictures: np.ndarray, device: str) -> Tensor:
 
 def _pixel_batch(plan: Plan, buckets: list[Bucket], rng: np.random.Generator) -> Tensor:
     """A batch for the autoencoder, as `_pixels` makes it."""
-    which, rows = _batch(buckets, plan.autoencoder_batch, rng)
+    which, rows = batch_rows(buckets, plan.autoencoder_batch, rng)
     return _pixels(buckets[which].pictures[rows], plan.device).contiguous(memory_format=torch.channels_last)
 
 
@@ -100,7 +104,7 @@ def train_autoencoder(plan: Plan, buckets: list[Bucket]) -> AutoencoderTiny:
     bar = stage.progress("autoencoder")
     for _ in bar:
         pixels = _pixel_batch(plan, buckets, rng)
-        with _autocast(plan):
+        with autocast(plan):
             latents = model.encoder(pixels)
             noise = LATENT_NOISE * torch.randn_like(latents)
             error = (model.decoder(latents + noise).float() - pixels) / 2
@@ -129,13 +133,13 @@ def encode(model: AutoencoderTiny, bucket: Bucket, plan: Plan) -> Tensor:
     parts = []
     for start in tqdm(range(0, len(bucket.seeds), 64), desc="encoding", mininterval=10):
         pixels = _pixels(bucket.pictures[start : start + 64], plan.device).contiguous(memory_format=torch.channels_last)
-        with _autocast(plan):  # bfloat16 is less than LATENT_NOISE away
+        with autocast(plan):  # bfloat16 is less than LATENT_NOISE away
             parts.append(model.encode(pixels).latents.half().cpu())
     return torch.cat(parts)
 
 
 @contextlib.contextmanager
-def _quick_attention(unet: UNet2DConditionModel, text: CLIPTextModel) -> Iterator[None]:
+def quick_attention(unet: UNet2DConditionModel, text: CLIPTextModel) -> Iterator[None]:
     """While the block runs, attention in plain matrix products: on a CPU torch's fused one is a third slower backwards at these sizes."""
     fused, kind = unet.attn_processors, text.config._attn_implementation
     unet.set_attn_processor(AttnProcessor())
@@ -157,9 +161,9 @@ class Captioned:
     facts: list[Facts]
     answers: Tensor
 
-    def batch(self, rows: np.ndarray, phrasing: random.Random) -> tuple[Tensor, list[str], Tensor]:
-        """Latents, captions, phrased anew and one in ten empty, and what is to be read off those."""
-        prompts = ["" if phrasing.random() < EMPTY_SHARE else caption(self.facts[row], phrasing) for row in rows]
+    def batch(self, rows: np.ndarray, phrasing: random.Random, empty_share: float = EMPTY_SHARE) -> tuple[Tensor, list[str], Tensor]:
+        """Latents, captions, phrased anew and a share of them empty, and what is to be read off those."""
+        prompts = ["" if phrasing.random() < empty_share else caption(self.facts[row], phrasing) for row in rows]
         empty = torch.tensor([not prompt for prompt in prompts])
         return self.latents[rows].float(), prompts, self.answers[rows].masked_fill(empty[:, None], NOT_ASKED)
 
@@ -195,9 +199,9 @@ def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> Stabl
     phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
     alphas = scheduler.alphas_cumprod.to(plan.device)
     bar, recent = stage.progress("unet"), 1.0
-    with _quick_attention(unet, text):
+    with quick_attention(unet, text):
         for _ in bar:
-            which, rows = _batch(buckets, plan.unet_batch, rng)
+            which, rows = batch_rows(buckets, plan.unet_batch, rng)
             clean, prompts, wanted = data[which].batch(rows, phrasing)
             clean = clean.to(plan.device) * vae.config.scaling_factor
             tokens = words(prompts, padding="max_length", max_length=networks.TOKENS, truncation=True, return_tensors="pt").input_ids
@@ -205,7 +209,7 @@ def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> Stabl
             signal, level = (part.view(-1, 1, 1, 1) for part in (alphas[times].sqrt(), (1 - alphas[times]).sqrt()))
             noise = torch.randn_like(clean)
             noisy = (signal * clean + level * noise).contiguous(memory_format=torch.channels_last)
-            with _autocast(plan):
+            with autocast(plan):
                 told = text(tokens.to(plan.device))
                 guess = unet(noisy, times, told.last_hidden_state).sample
                 reading = reader(told.pooler_output, wanted.to(plan.device))
@@ -230,7 +234,7 @@ def autoencoder_psnr(model: AutoencoderTiny, bucket: Bucket, plan: Plan, count: 
 
 
 def train(plan: Plan, folder: Path) -> None:
-    """Draw, train both stages and write the finished pipeline to `folder` at 16 bit."""
+    """Draw, train both stages and the ControlNet, and write it all to `folder` at 16 bit."""
     plan.work.mkdir(parents=True, exist_ok=True)
     buckets = load_or_draw(plan.work, plan.seed, plan.pictures)
     vae = train_autoencoder(plan, buckets)
@@ -238,3 +242,13 @@ def train(plan: Plan, folder: Path) -> None:
     pipeline = train_unet(plan, buckets, vae)
     pipeline.to(device="cpu", dtype=torch.float16)
     pipeline.save_pretrained(folder)
+    control(plan, folder)
+
+
+def control(plan: Plan, folder: Path) -> None:
+    """Train the ControlNet for the finished model in `folder`, and write it there."""
+    from tools.starter.control import train_control, write
+
+    plan.work.mkdir(parents=True, exist_ok=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    write(train_control(plan, load_or_draw(plan.work, plan.seed, plan.pictures), pipeline), folder)

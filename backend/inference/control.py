@@ -1,0 +1,116 @@
+"""From the control units of a request to what acts on one pass of the denoiser."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from backend import preprocessors
+from backend.control_models import ControlModel
+from backend.controlling import Control
+from backend.errors import BadRequest
+from backend.inference.cache import Loaded, named
+from backend.inference.controlled import Unit, controlled
+from backend.inference.picture_prompts import PictureUnit, attended
+from backend.inference.running import Run, Studio
+from backend.inference.starting import Start, padded
+from backend.types import Request
+
+TO_PAINT = -1.0
+"""What stands in a map where an inpainting ControlNet is to paint (ControlNet 1.1, "inpaint")."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What acts on one pass, and how: `on` is the family's own way, a context manager (denoiser, controls, guided, calls)."""
+
+    on: str = ""
+    units: tuple[Unit, ...] = ()
+    pictures: tuple[PictureUnit, ...] = ()
+
+    @contextlib.contextmanager
+    def acting(self, denoiser: Any, *, guided: bool, calls: int) -> Iterator[None]:
+        """While the block runs, in which the denoiser is called `calls` times."""
+        if not self.units and not self.pictures:
+            yield
+            return
+        with named(self.on)(denoiser, self, guided=guided, calls=calls):
+            yield
+
+
+NO_CONTROLS = Controls()
+
+
+@contextlib.contextmanager
+def on_unet(unet: Any, controls: Controls, *, guided: bool, calls: int) -> Iterator[None]:
+    """The way of Stable Diffusion 1, 2 and XL. ControlNets read the prompt alone, so pictures are added behind them."""
+    how = {"guided": guided, "calls": calls}
+    with attended(unet, controls.pictures, **how), controlled(unet, controls.units, **how):
+        yield
+
+
+def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, start: Start | None) -> Controls:
+    """The units of a pass at its size, with their networks loaded and their maps read. Raises AtelierError."""
+    row = loaded.model.family
+    units, pictures = [], []
+    for control in request.controls if row.control else ():
+        run.check()
+        model = studio.library.controls.find(control.model)
+        if not control.weight:
+            continue
+        if model.kind == "ip-adapter":
+            pictures.append(_looked_at(studio, control, model, request))
+        else:
+            shown = _map(studio, control, request, start, row.size_step)
+            group = control.type or preprocessors.find(control.preprocessor).group
+            units.append(Unit(control, model.kind, studio.nets.get(model), shown, group))
+    return Controls(row.control, tuple(units), tuple(pictures))
+
+
+def _looked_at(studio: Studio, control: Control, model: ControlModel, request: Request) -> PictureUnit:
+    names = control.pictures or ((request.image.picture,) if request.image else ())
+    if not names:
+        raise BadRequest({"controls": "The IP-Adapter has no picture to look at. Please choose one."})
+    return studio.prompts.unit(control, model, [(name, studio.inputs.open(name)) for name in names])
+
+
+def _map(studio: Studio, control: Control, request: Request, start: Start | None, step: int) -> Tensor:
+    """1 x 3 x H x W, 0 to 1, as large as the latents see the picture."""
+    size = (request.width, request.height)
+    # Where only a part of a picture is drawn, its own map is that of the whole, cut as the picture is.
+    whole = start.picture.size if start and start.box != (0, 0, *start.picture.size) and not control.pictures else size
+    shown = studio.reader.map(control, request, *whole)
+    mask = studio.reader.mask(control, request, *whole) if _paints(control) else None
+    pixels = as_tensor(padded(_cut(shown, whole, size, start), step))
+    if mask is None:
+        return pixels
+    inside = torch.from_numpy(np.array(padded(_cut(mask, whole, size, start), step))) >= 128
+    return pixels.masked_fill(inside[None, None], TO_PAINT)
+
+
+def _cut(picture: Image.Image, whole: tuple[int, int], size: tuple[int, int], start: Start | None) -> Image.Image:
+    return picture if whole == size or start is None else picture.crop(start.box).resize(size, Image.Resampling.LANCZOS)
+
+
+def _paints(control: Control) -> bool:
+    return preprocessors.find(control.preprocessor).group == "Inpaint"
+
+
+def as_tensor(picture: Image.Image) -> Tensor:
+    """1 x 3 x H x W, 0 to 1."""
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float().div(255)
+
+
+def tile_control(studio: Studio, name: str, tile: Tensor, on: str) -> Controls:
+    """A ControlNet that holds a tile to what it shows already. `tile`: 1 x 3 x H x W, 0 to 1."""
+    if not name or not on:
+        return NO_CONTROLS
+    model = studio.library.controls.find(name)
+    return Controls(on, (Unit(Control(model=name), model.kind, studio.nets.get(model), tile, "Tile"),))

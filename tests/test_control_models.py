@@ -1,0 +1,151 @@
+"""Control models are known by their headers: what they are, for which models, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.control_models import ControlModels, check_fit, inspect
+from backend.controlling import Control
+from backend.errors import DamagedModel, UnknownModel
+from backend.families import family
+from backend.headers import Damage, tensor_sizes
+
+LDM_SD1 = {"zero_convs.0.0.weight": (320, 320, 1, 1), "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)}
+HEADERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
+    "control_v11p_sd15_canny": ({"input_hint_block.0.weight": (16, 3, 3, 3), **LDM_SD1}, "controlnet", ("sd1",)),
+    "prefixed": (
+        {"control_model.input_hint_block.0.weight": (16, 3, 3, 3), **{f"control_model.{name}": shape for name, shape in LDM_SD1.items()}},
+        "controlnet", ("sd1",),
+    ),
+    "controlnet-sd21": (
+        {"input_hint_block.0.weight": (16, 3, 3, 3), "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024)}, "controlnet", ("sd2",),
+    ),
+    "diffusers_sdxl": (
+        {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3), "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": (640, 2048)},
+        "controlnet", ("sdxl",),
+    ),
+    "union": (
+        {"task_embedding": (6, 320), "controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3),
+         "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": (640, 2048)}, "controlnet-union", ("sdxl",),
+    ),
+    "t2iadapter_color_sd14": ({"body.0.block1.weight": (320, 320, 3, 3), "conv_in.weight": (320, 192, 3, 3)}, "t2i-adapter", ("sd1", "sd2")),
+    "t2i-canny-xl": (
+        {"adapter.body.0.resnets.0.block1.weight": (320, 320, 3, 3), "adapter.conv_in.weight": (320, 768, 3, 3)}, "t2i-adapter", ("sdxl",),
+    ),
+    "ip-adapter_sd15": ({"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "ip-adapter", ("sd1",)),
+    "ip-adapter-plus_sdxl": ({"image_proj.latents": (1, 16, 1280), "ip_adapter.1.to_k_ip.weight": (640, 2048)}, "ip-adapter", ("sdxl",)),
+}  # fmt: skip
+
+REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
+    "control-lora": ({"lora_controlnet": (1,), "input_hint_block.0.weight": (16, 3, 3, 3)}, "Control-LoRA"),
+    "faceid": ({"ip_adapter.1.to_k_ip.weight": (320, 768), "ip_adapter.0.to_q_lora.down.weight": (128, 320)}, "FaceID"),
+    "some-lora": ({"lora_unet_down_blocks_0.lora_down.weight": (8, 320)}, "no ControlNet"),
+    "unknown-width": ({"input_hint_block.0.weight": (16, 3, 3, 3)}, "not known here"),
+}
+
+
+def headed(file: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
+    """A safetensors file of the right length with nothing in it: a hole on the disk."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * torch.Size(shape).numel()
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.truncate(8 + len(text) + end)
+    return file
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_known_by_their_headers(name: str, tmp_path: Path) -> None:
+    shapes, kind, families = HEADERS[name]
+    found = inspect(headed(tmp_path / f"{name}.safetensors", shapes))
+    assert (found.name, found.kind, found.families, found.problem) == (name, kind, families, "")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_says_why(name: str, tmp_path: Path) -> None:
+    shapes, words = REFUSED[name]
+    assert words in inspect(headed(tmp_path / f"{name}.safetensors", shapes)).problem
+
+
+def test_torch_files_are_read_without_being_run(tmp_path: Path) -> None:
+    file = tmp_path / "control.pth"
+    torch.save({"state_dict": {name: torch.zeros(shape) for name, shape in LDM_SD1.items()}}, file)
+    assert tensor_sizes(file) == {name: torch.Size(shape).numel() for name, shape in LDM_SD1.items()}
+    nested = {"image_proj": {"proj.weight": torch.zeros(3072, 16)}, "ip_adapter": {"1.to_k_ip.weight": torch.zeros(320, 768)}}
+    torch.save(nested, tmp_path / "ip-adapter_sd15.bin")
+    assert inspect(tmp_path / "ip-adapter_sd15.bin").kind == "ip-adapter"
+    assert inspect(tmp_path / "ip-adapter_sd15.bin").families == ("sd1",)
+
+
+class Trap:
+    """Unpickling one writes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (eval, (f"open({str(self.file)!r}, 'w').close()",))
+
+
+def test_rubbish_is_listed_with_its_reason_and_nothing_in_it_runs(tmp_path: Path) -> None:
+    place, sprung = tmp_path / "ControlNet", tmp_path / "sprung"
+    place.mkdir()
+    (place / "empty.safetensors").touch()
+    (place / "text.safetensors").write_text("not a model at all")
+    (place / "text.pth").write_text("not a model at all")
+    (place / "trap.pth").write_bytes(pickle.dumps(Trap(sprung)))
+    torch.save({"weight": torch.zeros(3), "trap": Trap(sprung)}, place / "zipped trap.pth")
+    whole = headed(place / "whole.safetensors", HEADERS["control_v11p_sd15_canny"][0])
+    cut = headed(place / "cut short.safetensors", HEADERS["control_v11p_sd15_canny"][0])
+    with cut.open("r+b") as stream:
+        stream.truncate(cut.stat().st_size - 1)
+    (place / "annotators").mkdir()
+    headed(place / "annotators" / "ControlNetHED.safetensors", {"norm": (3,)})
+    models = ControlModels((tmp_path,))
+    assert {model.name for model in models.all} == {"empty", "text", "text (2)", "trap", "zipped trap", "whole", "cut short"}
+    assert [model.path for model in models.usable] == [whole]
+    assert not sprung.exists()
+    with pytest.raises(DamagedModel, match="Copy it again"):
+        models.find("cut short")
+    with pytest.raises(UnknownModel, match="whole"):
+        models.find("nothing of that name")
+    assert models.find("whole [12345678]").path == whole
+    with pytest.raises(Damage):
+        tensor_sizes(place / "trap.pth")
+
+
+def test_folders_of_diffusers_and_what_changes_on_the_disk(tmp_path: Path) -> None:
+    place = tmp_path / "controlnet" / "control-canny"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel", "cross_attention_dim": 768}))
+    models = ControlModels((tmp_path,))
+    assert "weights are missing" in models.all[0].problem
+    headed(place / "diffusion_pytorch_model.safetensors", {"weight": (3,)})
+    (place / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel", "cross_attention_dim": 2048}))
+    models.refresh()
+    assert [(model.name, model.families, model.problem) for model in models.all] == [("control-canny", ("sdxl",), "")]
+    again = models.all[0]
+    models.refresh()
+    assert models.all[0] == again
+
+
+def test_units_that_do_not_fit_the_model_say_so(tmp_path: Path) -> None:
+    headed(tmp_path / "ControlNet" / "canny.safetensors", HEADERS["control_v11p_sd15_canny"][0])
+    headed(tmp_path / "ControlNet" / "ip.safetensors", HEADERS["ip-adapter_sd15"][0])
+    models, two = ControlModels((tmp_path,)), ("0" * 64, "1" * 64)
+    assert check_fit([Control(model="canny"), Control(model="ip", pictures=two)], family("sd1"), models) == {}
+    wrong = check_fit([Control(model="canny"), Control(), Control(model="cannee")], family("sdxl"), models)
+    assert "is a ControlNet for Stable Diffusion 1.x, and the model is Stable Diffusion XL" in wrong["controls.0.model"]
+    assert "No control model is chosen" in wrong["controls.1.model"]
+    assert "no control model named" in wrong["controls.2.model"]
+    assert "follows one picture" in check_fit([Control(model="canny", pictures=two)], family("sd1"), models)["controls.0.pictures"]
