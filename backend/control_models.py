@@ -245,6 +245,6 @@ def _prompt_width(sizes: Mapping[str, int]) -> int:
     for name, level in first:
         if name in sizes:
             return sizes[name] // (FIRST_WIDTH * level)
-    keys = next((size for name, size in sizes.items() if name.endswith("1.to_k_ip.weight")), 0)
-    # The first such layer of an IP-Adapter has 320 channels by 768 or 1024, or in XL 640 by 2048.
-    return 2048 if keys == 2 * FIRST_WIDTH * 2048 else keys // FIRST_WIDTH
+    # What an IP-Adapter makes of a picture is normalised at that width.
+    ends = ("norm.weight", "norm_out.weight", "proj.3.weight")
+    return next((size for end in ends for name, size in sizes.items() if name.removeprefix("image_proj.") == end), 0)

@@ -37,8 +37,8 @@ HEADERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
     "t2i-canny-xl": (
         {"adapter.body.0.resnets.0.block1.weight": (320, 320, 3, 3), "adapter.conv_in.weight": (320, 768, 3, 3)}, "t2i-adapter", ("sdxl",),
     ),
-    "ip-adapter_sd15": ({"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "ip-adapter", ("sd1",)),
-    "ip-adapter-plus_sdxl": ({"image_proj.latents": (1, 16, 1280), "ip_adapter.1.to_k_ip.weight": (640, 2048)}, "ip-adapter", ("sdxl",)),
+    "ip-adapter_sd15": ({"image_proj.norm.weight": (768,), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "ip-adapter", ("sd1",)),
+    "ip-adapter-plus_sdxl": ({"image_proj.norm_out.weight": (2048,), "ip_adapter.1.to_k_ip.weight": (640, 2048)}, "ip-adapter", ("sdxl",)),
 }  # fmt: skip
 
 REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
@@ -81,7 +81,7 @@ def test_torch_files_are_read_without_being_run(tmp_path: Path) -> None:
     file = tmp_path / "control.pth"
     torch.save({"state_dict": {name: torch.zeros(shape) for name, shape in LDM_SD1.items()}}, file)
     assert tensor_sizes(file) == {name: torch.Size(shape).numel() for name, shape in LDM_SD1.items()}
-    nested = {"image_proj": {"proj.weight": torch.zeros(3072, 16)}, "ip_adapter": {"1.to_k_ip.weight": torch.zeros(320, 768)}}
+    nested = {"image_proj": {"norm.weight": torch.zeros(768)}, "ip_adapter": {"1.to_k_ip.weight": torch.zeros(320, 768)}}
     torch.save(nested, tmp_path / "ip-adapter_sd15.bin")
     assert inspect(tmp_path / "ip-adapter_sd15.bin").kind == "ip-adapter"
     assert inspect(tmp_path / "ip-adapter_sd15.bin").families == ("sd1",)

@@ -20,6 +20,7 @@ def _speaking(net: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
         nn.init.normal_(layer.weight, std=0.1)
+    nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=0.5)
     return net.eval()
 
 

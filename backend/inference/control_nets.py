@@ -118,21 +118,24 @@ def _controlnet(code: Any, state: Weights, config: dict[str, Any]) -> nn.Module:
 def _adapter(state: Weights) -> nn.Module:
     """A T2I-Adapter; its original layout counts blocks where diffusers counts levels of two blocks each."""
     bare = {name.removeprefix("adapter."): value for name, value in state.items()}
-    renamed = {}
-    for name, value in bare.items():
-        parts = name.split(".")
-        if parts[0] == "body" and parts[2] != "resnets" and parts[2] != "in_conv":
-            parts = ["body", str(int(parts[1]) // 2), "resnets", str(int(parts[1]) % 2), *parts[2:]]
-        elif parts[0] == "body" and parts[2] == "in_conv":
-            parts = ["body", str(int(parts[1]) // 2), *parts[2:]]
-        renamed[".".join(["adapter", *parts])] = value
+    if not any(".resnets." in name for name in bare):
+        bare = {_renamed(name): value for name, value in bare.items()}
     width, seen = bare["conv_in.weight"].shape[:2]
     large = seen in (256, 768)
     config = {
         "in_channels": 3 if seen in (192, 768) else 1, "channels": [width, 2 * width, 4 * width, 4 * width], "num_res_blocks": 2,
         "downscale_factor": 16 if large else 8, "adapter_type": "full_adapter_xl" if large else "full_adapter",
     }  # fmt: skip
-    return _filled(diffusers.T2IAdapter, config, renamed)
+    return _filled(diffusers.T2IAdapter, config, {f"adapter.{name}": value for name, value in bare.items()})
+
+
+def _renamed(name: str) -> str:
+    body, _, rest = name.partition(".")
+    if body != "body":
+        return name
+    block, _, rest = rest.partition(".")
+    level, number = divmod(int(block), 2)
+    return f"body.{level}.{rest}" if rest.startswith("in_conv.") else f"body.{level}.resnets.{number}.{rest}"
 
 
 def _filled(code: Any, config: dict[str, Any], state: Weights) -> nn.Module:
