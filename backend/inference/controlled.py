@@ -37,7 +37,7 @@ class Unit:
     network: Any
     """Of diffusers' class for its kind."""
     map: Tensor
-    """1 x 3 x H x W, 0 to 1, at the size of the picture; -1 where an inpainting ControlNet is to paint."""
+    """1 x 3 x H x W, or one for each picture of the batch, 0 to 1, at the size of the picture; -1 where an inpainting ControlNet is to paint."""
     group: str = ""
     """Of its preprocessor: says a union ControlNet what it is shown."""
 
@@ -111,7 +111,7 @@ class _Speaking:
         if only_prompted:  # nothing is said to the half without the prompt, so guidance leads towards the map, too
             sample, prompts = sample.chunk(2)[1], prompts.chunk(2)[1]
             added = {name: value.chunk(2)[1] for name, value in added.items()} if added else added
-        shown = unit.map.to(sample).expand(len(sample), -1, -1, -1)
+        shown = unit.map.to(sample).repeat(len(sample) // len(unit.map), 1, 1, 1)
         down, middle = self._asked(unit, sample, timestep, prompts, shown, added)
         if unit.control.mode != "Balanced":
             shares = [FADING ** (len(down) - place) for place in range(len(down))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,12 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
+from backend.controlling import Control
+from backend.inference.controlled import Unit, controlled
 from tools.starter.dataset import Bucket, training_facts
+from tools.starter.pictures import draw
 from tools.starter.reading import answers
+from tools.starter.scoring import BATCH, SEED, SIZE, STEPS, Prompt, generate, held_out_prompts
 from tools.starter.stage import Stage
 from tools.starter.training import Captioned, Plan, autocast, batch_rows, encoded, noise_steps, quick_attention
 
@@ -25,6 +30,11 @@ FOLDER = Path("control") / NAME
 
 LOW, HIGH = 100, 200
 """Canny's thresholds, those that the page begins with."""
+
+CONTROLLED = 100
+"""Pictures to score with."""
+
+WEIGHTS = (0.0, 0.5, 1.0)
 
 SILENT_SHARE = 0.3
 """Of captions that are left empty, so that the edges have to be read."""
@@ -105,6 +115,27 @@ def agreement(wanted: np.ndarray, made: np.ndarray, reach: int = 1) -> float:
     precision = (given & (cv2.dilate(wanted, around) > 0)).sum() / given.sum()
     recall = (asked & (cv2.dilate(made, around) > 0)).sum() / asked.sum()
     return float(2 * precision * recall / max(precision + recall, 1e-9))
+
+
+def _drawn(prompts: list[Prompt]) -> np.ndarray:
+    return np.stack([np.asarray(draw(prompt.facts, random.Random(prompt.number), SIZE, SIZE)) for prompt in prompts])
+
+
+def score(pipeline: StableDiffusionPipeline, folder: Path) -> dict[str, Any]:
+    """How well results keep to the edges of drawn pictures of held-out facts, by weight: the mean `agreement`; 0 is without control."""
+    net = ControlNetModel.from_pretrained(folder / FOLDER, dtype=torch.float32).to(pipeline.device)
+    prompts = held_out_prompts(CONTROLLED, f"{SEED}-control")
+    maps, scores = edges(_drawn(prompts)), {}
+    for weight in WEIGHTS:
+        met = []
+        for start in range(0, CONTROLLED, BATCH):
+            part = prompts[start : start + BATCH]
+            unit = Unit(Control(weight=weight), "controlnet", net, shown(maps[start : start + BATCH], str(pipeline.device)))
+            with controlled(pipeline.unet, [unit], guided=True, calls=STEPS):
+                pictures = generate(pipeline, part)
+            met += [agreement(wanted, cv2.Canny(np.asarray(picture), LOW, HIGH)) for wanted, picture in zip(maps[start:], pictures, strict=False)]
+        scores[f"{weight:g}"] = round(float(np.mean(met)), 3)
+    return {"pictures": CONTROLLED, "thresholds": [LOW, HIGH], "f_score_by_weight": scores}
 
 
 def write(net: ControlNetModel, folder: Path) -> None:

@@ -178,6 +178,9 @@ def report(scores: dict[str, Any]) -> str:
             lines.append(f"  {label:32}{share['right']:6}{share['of']:6}{share['percent']:8.1f}{ceiling:20.1f}")
     drawn = scores["measure_on_drawn_pictures"]["both"]
     lines.append(f"the measure itself on drawn pictures: {drawn['right']['percent']} % right, {drawn['all']['percent']} % with everything asked for")
+    if "control" in scores:
+        told = ", ".join(f"{score} at weight {weight}" for weight, score in scores["control"]["f_score_by_weight"].items())
+        lines.append(f"edges kept to (F-score over {scores['control']['pictures']} pictures): {told}")
     return "\n".join([*lines, f"autoencoder: {scores['autoencoder_psnr_db']} dB over {scores['autoencoder_psnr_pictures']} drawn pictures"])
 
 
@@ -213,6 +216,10 @@ def evaluate(folder: Path, plan: Plan) -> dict[str, Any]:
         "autoencoder_psnr_pictures": PSNR_PICTURES,
         "wrong": [_wrong(one) for one in judged if not all(one.marks.values())],
     }
+    if (folder / "control").is_dir():
+        from tools.starter.control import score  # which generates as this module does
+
+        scores["control"] = score(pipeline, folder)
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     (folder / "words.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
     write_card(folder, scores, plan)
