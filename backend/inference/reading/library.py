@@ -38,9 +38,9 @@ def silence() -> Iterator[None]:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Let what draws from numpy's own random numbers draw the same ones each time."""
-    before = np.random.get_state()  # noqa: NPY002  (its detectors use these)
-    np.random.seed(seed)  # noqa: NPY002
+    before = np.random.get_state()
+    np.random.seed(seed)
     try:
         yield
     finally:
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)
