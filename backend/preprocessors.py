@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend.controlling import NO_PREPROCESSOR, Control
 from backend.errors import BadRequest
+from backend.types import Request
 
 FOLDERS = ("ControlNet/annotators", "controlnet/annotators", "annotators", "controlnet_annotators", "ControlNetPreprocessor", "ControlNet")
 """Sub-folders of a models folder in which weights are looked for, and two folders deep below them."""
@@ -328,3 +329,20 @@ def check(control: Control, folders: tuple[Path, ...], *, picture: bool, mask: b
             wrong[name] = f"{slider.label} goes from {slider.low:g} to {slider.high:g}; {value:g} is outside."
     if wrong:
         raise BadRequest(wrong)
+
+
+def check_all(request: Request, folders: tuple[Path, ...]) -> None:
+    """Whether maps can be read for all of a request's units. Raises BadRequest with fields such as "controls.0.preprocessor"."""
+    wrong: dict[str, str] = {}
+    for number, control in enumerate(request.controls):
+        try:
+            check(control, folders, picture=request.image is not None, mask=request.mask is not None)
+        except BadRequest as error:
+            wrong |= of_unit(number, error).fields
+    if wrong:
+        raise BadRequest(wrong)
+
+
+def of_unit(number: int, error: BadRequest) -> BadRequest:
+    """What is wrong with a unit, by the names that its fields have in the request."""
+    return BadRequest({f"controls.{number}.{name}": sentence for name, sentence in error.fields.items()})
