@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend.controlling import NO_PREPROCESSOR, Control
 from backend.errors import BadRequest
+from backend.types import Request
 
 FOLDERS = ("ControlNet/annotators", "controlnet/annotators", "annotators", "controlnet_annotators", "ControlNetPreprocessor", "ControlNet")
 """Sub-folders of a models folder in which weights are looked for, and two folders deep below them."""
@@ -153,7 +154,8 @@ ROWS = (
     Preprocessor("softedge_anyline", "Lines of any kind (Anyline)", "SoftEdge", BY_NETWORK + "anyline", (),
                  (Weights("MTEED.pth", 1, "OpenRAIL++-M", "TheMistoAI/MistoLine"),), BY_NETWORK + "load_anyline", aliases=("anyline",),
                  also_in=("Lineart",)),
-    Preprocessor("scribble_hed", "Scribble (HED)", "Scribble", BY_NETWORK + "hed_scribble", (), _HED, _HED_LOAD, aliases=("scribble_hed", "fake_scribble")),
+    Preprocessor("scribble_hed", "Scribble (HED)", "Scribble", BY_NETWORK + "hed_scribble", (), _HED, _HED_LOAD,
+                 aliases=("scribble_hed", "fake_scribble")),
     Preprocessor("scribble_pidinet", "Scribble (PiDiNet)", "Scribble", BY_NETWORK + "pidinet_scribble", (), _PIDI, _PIDI_LOAD,
                  aliases=("pidinet_scribble",)),
     Preprocessor("scribble_xdog", "Scribble (XDoG)", "Scribble", BY_HAND + "xdog", (Slider("XDoG Threshold", 1, 64, 1, 32),)),
@@ -174,7 +176,8 @@ ROWS = (
                  aliases=("depth", "midas"), also_in=("T2I-Adapter",)),
     Preprocessor("depth_zoe", "Depth (ZoeDepth)", "Depth", BY_NETWORK + "zoe", (), (Weights("ZoeD_M12_N.pt", 1378, "MIT"),), BY_NETWORK + "load_zoe",
                  aliases=("depth_zoe", "zoe")),
-    Preprocessor("depth_leres", "Depth (LeReS)", "Depth", BY_NETWORK + "leres", _DEPTH_PERCENT, (_LERES,), _LERES_LOAD, aliases=("depth_leres", "leres")),
+    Preprocessor("depth_leres", "Depth (LeReS)", "Depth", BY_NETWORK + "leres", _DEPTH_PERCENT, (_LERES,), _LERES_LOAD,
+                 aliases=("depth_leres", "leres")),
     Preprocessor("depth_leres++", "Depth (LeReS++, finer and slow)", "Depth", BY_NETWORK + "leres_boosted", _DEPTH_PERCENT, (_LERES, _BOOST),
                  _LERES_LOAD, aliases=("depth_leres++", "leres++")),
     Preprocessor("normal_bae", "Surface normals (Bae)", "NormalMap", BY_NETWORK + "normal_bae", (), (Weights("scannet.pt", 278, "MIT"),),
@@ -185,7 +188,8 @@ ROWS = (
     Preprocessor("openpose_hand", "Pose: body and hands (OpenPose)", "OpenPose", BY_NETWORK + "pose_hands", (), (_BODY, _HANDS), _POSE_LOAD),
     Preprocessor("openpose_face", "Pose: body and face (OpenPose)", "OpenPose", BY_NETWORK + "pose_face", (), (_BODY, _FACE), _POSE_LOAD),
     Preprocessor("openpose_faceonly", "Pose: face alone (OpenPose)", "OpenPose", BY_NETWORK + "pose_face_only", (), (_BODY, _FACE), _POSE_LOAD),
-    Preprocessor("openpose_full", "Pose: body, hands and face (OpenPose)", "OpenPose", BY_NETWORK + "pose_full", (), (_BODY, _HANDS, _FACE), _POSE_LOAD),
+    Preprocessor("openpose_full", "Pose: body, hands and face (OpenPose)", "OpenPose", BY_NETWORK + "pose_full", (), (_BODY, _HANDS, _FACE),
+                 _POSE_LOAD),
     Preprocessor("dw_openpose_full", "Pose: body, hands and face (DWPose)", "OpenPose", BY_NETWORK + "dwpose", (),
                  (Weights("yolox_l_8x8_300e_coco_20211126_140236-d3bd2b23.pth", 207, "Apache-2.0", "OpenMMLab's model zoo of YOLOX"),
                   Weights("dw-ll_ucoco_384.pth", 388, "Apache-2.0", "wanghaofan/dw-ll_ucoco_384")),
@@ -325,3 +329,20 @@ def check(control: Control, folders: tuple[Path, ...], *, picture: bool, mask: b
             wrong[name] = f"{slider.label} goes from {slider.low:g} to {slider.high:g}; {value:g} is outside."
     if wrong:
         raise BadRequest(wrong)
+
+
+def check_all(request: Request, folders: tuple[Path, ...]) -> None:
+    """Whether maps can be read for all of a request's units. Raises BadRequest with fields such as "controls.0.preprocessor"."""
+    wrong: dict[str, str] = {}
+    for number, control in enumerate(request.controls):
+        try:
+            check(control, folders, picture=request.image is not None, mask=request.mask is not None)
+        except BadRequest as error:
+            wrong |= of_unit(number, error).fields
+    if wrong:
+        raise BadRequest(wrong)
+
+
+def of_unit(number: int, error: BadRequest) -> BadRequest:
+    """What is wrong with a unit, by the names that its fields have in the request."""
+    return BadRequest({f"controls.{number}.{name}": sentence for name, sentence in error.fields.items()})
