@@ -30,7 +30,7 @@ def connect(parts: Parts, selected: gr.Tabs, tabs: Sequence[PictureTab], takers:
     units = {tab.id: tab.form.widgets["controls"] for tab in targets.values() if tab.canvas is None}
     outputs = [selected, *dict.fromkeys(component for tab in targets.values() for component in tab.outputs)]
 
-    def sent(*values: list[Unit], event: gr.EventData) -> dict[Component, Any]:
+    def sent(event: gr.EventData, *values: list[Unit]) -> dict[Component, Any]:
         tab = targets.get(event.tab)
         if tab is None:
             raise gr.Error("There is no such tab.", print_exception=False)

@@ -143,13 +143,12 @@
     for (const [id, sentence] of Object.entries(fields)) {
       const block = placeOf(id);
       if (!block) continue;
-      block.dispatchEvent(new Event("marked", { bubbles: true }));
       const note = document.createElement("p");
       note.className = "problem";
       note.id = `${id}_problem`;
       note.textContent = sentence;
       block.append(note);
-      block.querySelectorAll("input, textarea, select").forEach((input) => {
+      if (block.id === id) block.querySelectorAll("input, textarea, select").forEach((input) => {
         input.setAttribute("aria-invalid", "true");
         input.setAttribute("aria-describedby", note.id);
       });
@@ -158,8 +157,13 @@
     first?.scrollIntoView({ block: "nearest" });
   };
 
-  // The field of that id; "t2i_controls.0.model" may also be said at the unit, or at all of them.
-  const placeOf = (id) => document.getElementById(id) ?? (id.includes(".") ? placeOf(id.slice(0, id.lastIndexOf("."))) : null);
+  // The field of that id. Units unfold for theirs, and "t2i_controls.0.mask" may also be said at the unit, or at all of them.
+  const placeOf = (id) => {
+    const block = document.getElementById(id);
+    block?.dispatchEvent(new Event("marked", { bubbles: true }));
+    if (!id.includes(".") || (block && atelier.isShown(block))) return block;
+    return placeOf(id.slice(0, id.lastIndexOf(".")));
+  };
 
   // What Generate sends: the mask is handed over now, and its name takes the canvas's place among the values.
   atelier.painted = async (id, place, values) => {

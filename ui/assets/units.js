@@ -76,6 +76,14 @@
       return atelier.canvases[this.settings.source]?.state.picture ?? null;
     }
 
+    // The picture that the tab starts from, and its mask where that is read too.
+    async ownPictures(masked) {
+      const canvas = atelier.canvases[this.settings.source];
+      if (!this.tabPicture()) return {};
+      const mask = masked ? (await canvas.ready()).mask : null;
+      return { image: this.tabPicture().id, ...(mask ? { mask: { picture: mask } } : {}) };
+    }
+
     size() {
       const side = (name) => Number(document.querySelector(`#${this.settings.prefix}_${name} input[type=number]`)?.value) || 512;
       return { width: side("width"), height: side("height") };

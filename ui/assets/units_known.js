@@ -13,7 +13,7 @@
     if (state.asking) return;
     tell({ asking: true, problem: null });
     const answer = await atelier.get("internal/controls").catch(() => null);
-    tell(answer?.ok ? { asking: false, known: answer.body } : { asking: false, problem: "What there is to control with could not be asked for." });
+    tell(answer?.ok ? { asking: false, known: answer.body } : { asking: false, problem: "The preprocessors and models could not be listed, as Atelier does not answer." });
   };
 
   atelier.controls = {

@@ -116,8 +116,8 @@
       const turn = ++this.asked;
       this.looking = true;
       this.units.refresh();
-      const image = this.fields.pictures.length ? null : this.units.tabPicture()?.id ?? null;
-      const answer = await atelier.post("internal/control-map", { control: this.fields, ...this.units.size(), ...(image ? { image } : {}) }).catch(() => null);
+      const own = await this.units.ownPictures(controls.preprocessor(this.fields.preprocessor)?.needs_mask);
+      const answer = await atelier.post("internal/control-map", { control: this.fields, ...this.units.size(), ...own }).catch(() => null);
       if (turn !== this.asked) return;
       this.looking = this.stale = false;
       const { detail } = answer?.body ?? {};
@@ -161,7 +161,8 @@
       this.own = own;
       const { settings } = this.units;
       const [min, max] = settings.resolution;
-      const wanted = preprocessor === settings.none ? [] : [["resolution", { label: "Preprocessor Resolution", min, max, step: 8 }]];
+      const sized = preprocessor !== settings.none && (row?.at_resolution ?? true); // the others look at the result's size
+      const wanted = !sized ? [] : [["resolution", { label: "Preprocessor Resolution", min, max, step: 8 }]];
       (row?.sliders ?? []).slice(0, 2).forEach((slider, at) => wanted.push([THRESHOLDS[at], slider]));
       for (const name of ["resolution", ...THRESHOLDS]) delete this.sliders[name];
       this.find(".sliders").replaceChildren(...wanted.map(([name, slider]) => {
@@ -171,7 +172,7 @@
         this.sliders[name] = (value) => show(value ?? slider.value);
         return place;
       }));
-      this.find("[data-field=pixel_perfect]").hidden = preprocessor === settings.none;
+      this.find("[data-field=pixel_perfect]").hidden = !sized;
     }
 
     notes() {
@@ -180,6 +181,7 @@
       const why = row && !row.ready ? row.why_not : "";
       put(this.find(".preprocessor-note"), "textContent", why === this.map?.problem ? "" : why); // once is enough
       put(this.find(".model + .note"), "textContent", this.modelNote());
+      this.find(".model + .note").classList.toggle("bad", Boolean(this.fields.model));
     }
 
     modelNote() {
@@ -212,6 +214,7 @@
       const sentence = this.find(".of-map");
       put(sentence, "hidden", looking || !map?.problem);
       put(sentence, "textContent", map?.problem ?? "");
+      put(this.find(".of-reading"), "textContent", (!looking && map?.notes?.join(" ")) || "");
     }
 
     // Its number on the page, and its place among those that are on, by which the server speaks of it.
