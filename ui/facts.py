@@ -28,7 +28,7 @@ def words(model: Model | None) -> str:
 def ratios(model: Model | None) -> str:
     """Buttons for the ratios of the model's family, and one that swaps width and height.
 
-    The script keeps the area that the model was trained for, in `data-area` (pixels), and its `data-step`.
+    The script keeps the area that the model was trained for, in `data-area` (pixels), and its `data-step`; units read `data-family`.
     """
     start = model.defaults if model else Defaults()
     step = model.family.size_step if model else 8
@@ -37,8 +37,10 @@ def ratios(model: Model | None) -> str:
         f'<button type="button" data-ratio="{width}:{height}" aria-pressed="false">{_outline(width, height)}{width}:{height}</button>'
         for width, height in offered
     )
+    family = model.family_id if model else ""
     swap = '<button type="button" data-action="swap" class="icon swap" title="Swap width and height" aria-label="Swap width and height"></button>'
-    return f'<div class="ratios" role="group" aria-label="Ratio" data-area="{start.width * start.height}" data-step="{step}">{buttons}{swap}</div>'
+    known = f'data-area="{start.width * start.height}" data-step="{step}" data-family="{family}"'
+    return f'<div class="ratios" role="group" aria-label="Ratio" {known}>{buttons}{swap}</div>'
 
 
 def _outline(width: int, height: int) -> str:

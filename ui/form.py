@@ -14,6 +14,7 @@ from backend.families import Family
 from backend.library import Library, Model
 from backend.samplers import AUTOMATIC, find_sampler
 from backend.types import Request, make_request
+from ui.control_units import FOLDER, asked_of
 from ui.naming import nested, reached, without
 
 SWITCHED = {"negative_prompt": "", "guidance": Request.model_fields["guidance"].default}
@@ -24,6 +25,9 @@ PARTS = ("hires", "upscale.detail", "upscale")
 
 SAME_SAMPLER = ("Use same sampler", "")
 NO_PICTURE = "Please choose a picture to start from."
+NO_CONTROL_PICTURE = "Please choose a picture for this unit, or switch the unit off."
+NO_CONTROL_MODEL = "Please choose a model for this unit, or switch the unit off."
+NO_CONTROL_MODELS = f"There are no control models here yet. Put one into {FOLDER} and look for models again, or switch this unit off."
 NOTHING_PAINTED = "Paint over what should change, or extend the picture."
 SIDES = ("left", "top", "right", "bottom")
 
@@ -72,7 +76,7 @@ class Form:
 
         Fields that the model does not have are switched off on the page; what still stands in them is left out.
         """
-        asked = self._pictures(self._switched(values))
+        asked = self._controls(self._pictures(self._switched(values)), library)
         if not asked.get("refiner.model"):
             asked = without(asked, "refiner")
         empty = [name for name, value in asked.items() if value is None and name != "model"]
@@ -105,6 +109,21 @@ class Form:
         if any(values[f"image.grow.{side}"] for side in SIDES):
             return without(asked, "mask")
         raise BadRequest({"image": NOTHING_PAINTED})
+
+    def _controls(self, values: Mapping[str, Any], library: Library) -> dict[str, Any]:
+        """The units that are on. Raises BadRequest where one of them lacks a picture or a model."""
+        if "controls" not in self.widgets:
+            return dict(values)
+        units = asked_of(values["controls"])
+        lacking: dict[str, str] = {}
+        for number, unit in enumerate(units):
+            if not unit.get("pictures") and "image" not in self.widgets:
+                lacking[f"controls.{number}.pictures"] = NO_CONTROL_PICTURE
+            if not unit.get("model"):
+                lacking[f"controls.{number}.model"] = NO_CONTROL_MODEL if library.controls.usable else NO_CONTROL_MODELS
+        if lacking:
+            raise BadRequest(lacking)
+        return {**values, "controls": units}
 
     @property
     def masks(self) -> bool:
@@ -167,7 +186,9 @@ class Form:
         return {"fields": here, "sentence": " ".join(rest) if fields else error.sentence}
 
     def _place(self, name: str) -> str | None:
-        """The elem_id of the widget that an error of this name is about: the field's own, or its part's."""
+        """The elem_id of the widget that an error of this name is about: the field's own, or its part's. Units name their fields within."""
+        if name.startswith("controls.") and "controls" in self.widgets:
+            return f"{self.widgets['controls'].elem_id}{name.removeprefix('controls')}"
         while name not in self.widgets and "." in name:
             name = name.rpartition(".")[0]
         widget = self.widgets.get("image" if name == "mask" else name)

@@ -7,6 +7,7 @@ from gradio.components import Component
 
 from backend.painting import RESIZE_MODES, ImageInput
 from ui import sizes
+from ui.control_units import units_block
 from ui.controls import Slider, settings_cards
 from ui.drawing import DrawingTab, asking_block, source_block
 from ui.folder import folder_card
@@ -29,12 +30,13 @@ def build(parts: Parts) -> DrawingTab:
             with gr.Column(elem_classes="settings", min_width=0):
                 resizing, factor, told = _resizing()
                 settings, ratios = settings_cards(PREFIX, model)
+                units = units_block(parts, PREFIX, source=canvas)
                 refiner = refiner_card(parts, PREFIX)
                 upscale = upscale_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="img2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, **settings, **refiner, **upscale})
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **resizing, "controls": units, **settings, **refiner, **upscale})
     tab = DrawingTab("img2img", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, {factor: 1.0})
     sizes.follow_factor(parts, tab, factor)

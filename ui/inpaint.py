@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from backend.painting import GROW_MAX, INPAINT_AREAS, MASK_BLUR_MAX, MASKED_CONTENTS, PADDING_MAX, ImageInput, MaskInput
 from ui import sizes
+from ui.control_units import units_block
 from ui.controls import Slider, settings_cards
 from ui.drawing import DrawingTab, asking_block, source_block
 from ui.folder import folder_card
@@ -35,12 +36,14 @@ def build(parts: Parts) -> DrawingTab:
                 masking = _masking()
                 growth = _growth()
                 settings, ratios = settings_cards(PREFIX, model)
+                units = units_block(parts, PREFIX, source=canvas)
                 refiner = refiner_card(parts, PREFIX)
                 upscale = upscale_card(parts, PREFIX)
                 folder = gr.Column(min_width=0)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="inpaint", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **asking.widgets, **masking, **growth, **settings, **refiner, **upscale})
+    widgets = {**asking.widgets, **masking, **growth, "controls": units, **settings, **refiner, **upscale}
+    form = Form(PREFIX, {"model": parts.picker, "image": canvas, **widgets})
     tab = DrawingTab("inpaint", form, view, canvas, asking, ratios)
     sizes.follow_picture(parts, tab, dict.fromkeys(growth.values(), 0))
     sizes.follow_growth(parts, tab)

@@ -11,7 +11,7 @@ from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
-from ui import drawing, img2img, inpaint, sending, txt2img, upscaling
+from ui import controlnet, drawing, img2img, inpaint, sending, txt2img, upscaling
 from ui.drawing import DrawingTab, PictureTab
 from ui.parts import QUIET, Parts, Target
 from ui.picker import build_picker
@@ -26,13 +26,19 @@ class Tab:
     title: str
     build: Callable[[Parts], PictureTab | None]
     takes_pictures: bool = False
-    """Whether the pictures of other tabs can be sent to it; it then has a canvas."""
+    """Whether the pictures of other tabs can be sent to it; it then has a canvas, or units."""
+
+    @property
+    def name(self) -> str:
+        """The title within a sentence: names keep their capitals."""
+        return self.title.lower() if self.title.istitle() else self.title
 
 
 TABS: tuple[Tab, ...] = (
     Tab("txt2img", "txt2img", txt2img.build),
     Tab("img2img", "img2img", img2img.build, takes_pictures=True),
     Tab("inpaint", "Inpaint", inpaint.build, takes_pictures=True),
+    Tab("controlnet", "ControlNet", controlnet.build, takes_pictures=True),
     Tab("upscale", "Upscale", upscaling.build, takes_pictures=True),
 )
 """To add a tab, write one file with a `build`, and add one line here."""
@@ -45,14 +51,14 @@ def build(engine: Engine, batches: Batches, library: Library, settings: Settings
             gr.HTML(asset("brand.html"), elem_id="brand", apply_default_css=False)
             picker, refreshed = build_picker(library, settings)
             gr.HTML(asset("theme_toggle.html"), elem_id="theme", apply_default_css=False)
-        targets = tuple(Target(tab.id, tab.title.lower()) for tab in TABS if tab.takes_pictures)
+        targets = tuple(Target(tab.id, tab.name) for tab in TABS if tab.takes_pictures)
         parts = Parts(
             page=page, engine=engine, batches=batches, library=library, settings=settings, picker=picker, refreshed=refreshed, targets=targets,
         )  # fmt: skip
         with gr.Tabs(elem_id="tabs") as tabs:
             built = [_tab(tab, parts) for tab in TABS]
         drawing.connect(parts, [tab for tab in built if isinstance(tab, DrawingTab)])
-        sending.connect(parts, tabs, [tab for tab in built if tab])
+        sending.connect(parts, tabs, [tab for tab in built if tab], [tab.id for tab in TABS if tab.takes_pictures])
         gr.HTML(asset("status.html"), elem_id="statusbar", apply_default_css=False)
     return page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from ui import hires
+from ui.control_units import units_block
 from ui.controls import settings_cards
 from ui.drawing import DrawingTab, asking_block
 from ui.follow import JobView
@@ -24,12 +25,13 @@ def build(parts: Parts) -> DrawingTab:
             asking = asking_block(PREFIX, model)
             with gr.Column(elem_classes="settings", min_width=0):
                 settings, ratios = settings_cards(PREFIX, model)
+                units = units_block(parts, PREFIX)
                 second, sizes = hires.hires_card(parts, PREFIX, model)
                 refiner = refiner_card(parts, PREFIX)
                 upscale = upscale_card(parts, PREFIX)
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="txt2img", targets=parts.targets)
-    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, **settings, **second, **refiner, **upscale})
+    form = Form(PREFIX, {"model": parts.picker, **asking.widgets, "controls": units, **settings, **second, **refiner, **upscale})
     hires.tell_sizes(form, sizes)
     hires.follow_sampler(form)
     return DrawingTab("txt2img", form, view, None, asking, ratios)

@@ -19,7 +19,7 @@ from backend.version import VERSION
 
 NOT_STORED = {"cache-control": "no-store"}
 
-Task = Literal["txt2img", "img2img", "inpaint", "upscale"]
+Task = Literal["txt2img", "img2img", "inpaint", "controlnet", "upscale"]
 
 
 class TokenQuestion(BaseModel):
@@ -123,7 +123,7 @@ def task(request: Request) -> Task:
     if not request.draws:
         return "upscale"
     if request.image is None:
-        return "txt2img"
+        return "controlnet" if request.controls else "txt2img"
     return "inpaint" if request.mask or request.image.grow else "img2img"
 
 

@@ -16,6 +16,11 @@
     return [upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
   };
 
+  const controlText = ({ preprocessor, model, weight, start, end }) => {
+    const steps = start > 0 || end < 1 ? `from ${Math.round(start * 100)} to ${Math.round(end * 100)} %` : "";
+    return [preprocessor === "none" ? "" : preprocessor, model, weight === 1 ? "" : `weight ${weight}`, steps].filter(Boolean).join(", ");
+  };
+
   const upscaleText = ({ upscaler, second, second_visibility: visibility, detail }) => {
     const details = detail ? `details ${detail.denoising_strength}` : "";
     return [upscaler, visibility && second !== "None" ? `${second} at ${visibility}` : "", details].filter(Boolean).join(", ");
@@ -37,7 +42,7 @@
 
   const drawnFacts = ({ job, picture }) => {
     const { request } = job;
-    const { image, mask, hires, refiner, upscale } = request;
+    const { image, mask, hires, refiner, upscale, controls } = request;
     // The infotext names the schedule that "Automatic" stood for.
     const schedule = /Schedule type: ([^,\n]+)/.exec(picture.infotext)?.[1] ?? request.scheduler;
     return [
@@ -49,6 +54,7 @@
       ["Strength", image ? image.denoising_strength : ""],
       ["Mask", mask ? maskText(mask) : ""],
       ["Extended", image ? borders(image.grow) : ""],
+      ...controls.map((control, place) => [controls.length > 1 ? `ControlNet ${place + 1}` : "ControlNet", controlText(control)]),
       ["Hires fix", hires ? hiresText(hires) : ""],
       ["Refiner", refiner ? `${refiner.model} from ${Math.round(refiner.switch_at * 100)} %` : ""],
       ["Upscaler", upscale ? upscaleText(upscale) : ""],

@@ -24,6 +24,7 @@
       this.mounted = new AbortController();
       Object.assign(this, { root, props, trigger });
       this.state.masks = props.masks;
+      this.state.white = Boolean(props.white);
       if (!props.masks) this.state.mask = null;
       root.dataset.masks = props.masks;
       root.dataset.blur ??= props.blur;
@@ -267,6 +268,7 @@
       else image.removeAttribute("src");
       image.alt = picture ? `${this.props.spoken}, ${picture.width} × ${picture.height} pixels` : "";
       this.refresh();
+      document.dispatchEvent(new Event("canvaschanged"));
       if (picture && view.fitted) this.view.fit();
       this.view.redraw(true);
     }

@@ -17,6 +17,7 @@
   };
   const EDGE = packed(1);
   const INKS = Uint32Array.from({ length: 256 }, (_, value) => (value ? packed(LEAST_OPACITY + (OPACITY - LEAST_OPACITY) * (value / 255)) : 0));
+  const WHITES = Uint32Array.from({ length: 256 }, (_, value) => (LITTLE_ENDIAN ? value * 2 ** 24 + 0xffffff : 0xffffff00 + value)); // for drawings on a black sheet
   const SOFT_INKS = Uint32Array.from({ length: 256 }, (_, value) => packed((OPACITY * value) / 255));
 
   // Three running means come close to a Gaussian; their widths after P. Kovesi, "Fast Almost-Gaussian Filtering", 2010.
@@ -190,10 +191,12 @@
       const values = this.sampled(left - 1, top - 1, wide, down + 2, 1);
       const image = new ImageData(across, down);
       const inks = new Uint32Array(image.data.buffer);
+      const { white } = this.state;
       for (let y = 0; y < down; y++) {
         for (let x = 0, at = (y + 1) * wide + 1; x < across; x++, at++) {
           const value = values[at];
-          if (value) inks[y * across + x] = values[at - 1] && values[at + 1] && values[at - wide] && values[at + wide] ? INKS[value] : EDGE;
+          if (value && white) inks[y * across + x] = WHITES[value];
+          else if (value) inks[y * across + x] = values[at - 1] && values[at + 1] && values[at - wide] && values[at + wide] ? INKS[value] : EDGE;
         }
       }
       this.context.putImageData(image, left, top);

@@ -141,20 +141,28 @@
     }
     let first = null;
     for (const [id, sentence] of Object.entries(fields)) {
-      const block = document.getElementById(id);
+      const block = placeOf(id);
       if (!block) continue;
       const note = document.createElement("p");
       note.className = "problem";
       note.id = `${id}_problem`;
       note.textContent = sentence;
       block.append(note);
-      block.querySelectorAll("input, textarea").forEach((input) => {
+      if (block.id === id) block.querySelectorAll("input, textarea, select").forEach((input) => {
         input.setAttribute("aria-invalid", "true");
         input.setAttribute("aria-describedby", note.id);
       });
       first ??= block;
     }
     first?.scrollIntoView({ block: "nearest" });
+  };
+
+  // The field of that id. Units unfold for theirs, and "t2i_controls.0.mask" may also be said at the unit, or at all of them.
+  const placeOf = (id) => {
+    const block = document.getElementById(id);
+    block?.dispatchEvent(new Event("marked", { bubbles: true }));
+    if (!id.includes(".") || (block && atelier.isShown(block))) return block;
+    return placeOf(id.slice(0, id.lastIndexOf(".")));
   };
 
   // What Generate sends: the mask is handed over now, and its name takes the canvas's place among the values.
