@@ -58,7 +58,7 @@
     // Why a model cannot be used with models of that family; empty where it can.
     whyNot: (row, family, titles) => {
       if (row.problem) return row.problem;
-      return row.family === family ? "" : `for ${titles[row.family] ?? row.family}`;
+      return row.families.includes(family) ? "" : `for ${row.families.map((id) => titles[id] ?? id).join(" or ")}`;
     },
 
     // Models that fit, and those that do not with the reason.
