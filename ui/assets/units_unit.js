@@ -14,7 +14,7 @@
       this.enabled = Boolean(enabled);
       this.fields = { ...units.settings.unit, ...Object.fromEntries(known) };
       delete this.fields.enabled;
-      this.type = null; // until one is chosen: that of the preprocessor
+      this.type = this.fields.type || null; // until one is chosen: that of the preprocessor
       this.open = true;
       this.map = null; // { url, width, height } or { problem }
       this.stale = false;
@@ -100,9 +100,9 @@
     choose(type) {
       const { settings } = this.units;
       this.type = type;
-      if (type === controls.ALL) return this.units.refresh();
+      if (type === controls.ALL) return this.change({ type: "" });
       const { preprocessor, model } = controls.beginning(type, this.units.family(), settings.families, settings.none);
-      this.follow(model, { preprocessor, threshold_a: null, threshold_b: null });
+      this.follow(model, { type, preprocessor, threshold_a: null, threshold_b: null });
     }
 
     follow(model, changes = {}) {
