@@ -21,7 +21,7 @@ LANCZOS = Image.Resampling.LANCZOS
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Made once for all images of a request."""
+    """Made once for all images that begin with the same picture."""
 
     known: Tensor
     """Latents to start from, 1 x C x h x w."""
@@ -61,16 +61,24 @@ class Start:
         return Image.composite(whole, self.picture, self.blend)
 
 
-def prepare(request: Request, inputs: Inputs, vae: Any, step: int) -> Start:
-    """Read, fit and encode the request's picture. `step` is what the model's sizes are multiples of. Raises AtelierError."""
+def prepare(request: Request, inputs: Inputs, vae: Any, step: int) -> list[Start]:
+    """Read, fit and encode the request's pictures. `step` is what the model's sizes are multiples of. Raises AtelierError."""
+    assert request.image is not None
+    return [_prepared(request, inputs, picture, vae, step) for picture in request.image.pictures]
+
+
+def _prepared(request: Request, inputs: Inputs, which: str, vae: Any, step: int) -> Start:
     source, masked, size = request.image, request.mask, (request.width, request.height)
     assert source is not None
-    own, mask, border, notes = _opened(inputs, source, masked)
+    own, mask, border, notes = _opened(inputs, source.model_copy(update={"picture": which}), masked)
     only_masked = masked is not None and masked.area == "Only masked"
     picture = own if only_masked else fitted(own, size, source.resize_mode)
     if not only_masked:
         mask, border = (one and fitted(one, size, source.resize_mode) for one in (mask, border))
-    changes = masking.both(masking.blurred(mask, masked.blur) if mask and masked else None, border)
+    if masked:
+        changes = masking.both(mask and masking.blurred(mask, masked.blurs), border and masking.spread(border, masked.blurs))
+    else:
+        changes = border
     box: Box = (0, 0, *picture.size)
     if only_masked and masked and changes:
         box = masking.region(changes, masked.padding, size[0] / size[1])
@@ -93,7 +101,7 @@ def _opened(
 ) -> tuple[Image.Image, Image.Image | None, Image.Image | None, tuple[str, ...]]:
     """Picture, mask and new border in one size, with a note where the mask had to be fitted."""
     picture, mask, border, notes = inputs.open(source.picture).convert("RGB"), None, None, ()
-    if masked:
+    if masked and masked.picture:
         mask = inputs.open(masked.picture).convert("L")
         if mask.size != picture.size:
             notes = (f"The mask was fitted from {mask.width} x {mask.height} to the picture's {picture.width} x {picture.height} pixels.",)
