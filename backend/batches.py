@@ -122,7 +122,7 @@ class Batches:
 
         The request's own picture and mask stand for those of the folders. Raises BadRequest.
         """
-        if request.image is None or (folders.masks is not None) != (request.mask is not None):
+        if request.image is None or (folders.masks is not None) != (request.mask is not None and request.mask.picture is not None):
             raise BadRequest({"request": "A batch needs a request that starts from a picture, with a mask where there is a mask folder."})
         if scale is not None and not SCALE_MIN <= scale <= SCALE_MAX:
             raise BadRequest({"scale": f"The factor goes from {SCALE_MIN:g} to {SCALE_MAX:g}; {scale:g} is outside."})
@@ -160,7 +160,7 @@ class Batches:
         assert request.image
         taken = inputs.take(path.read_bytes(), keep=False)
         changes: dict[str, object] = {"image": request.image.model_copy(update={"picture": taken.id})}
-        if request.mask:
+        if request.mask and request.mask.picture:
             mask = inputs.take_mask(batch.folders.mask_for(path).read_bytes(), keep=False)
             changes["mask"] = request.mask.model_copy(update={"picture": mask.id})
         if batch.scale is not None:

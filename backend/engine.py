@@ -18,7 +18,7 @@ from backend.errors import AtelierError, BadRequest, Cancelled, WorkerDied
 from backend.families import check
 from backend.inputs import Inputs
 from backend.jobs import Job
-from backend.library import Library
+from backend.library import Library, Model
 from backend.painting import LATENT_UPSCALERS
 from backend.settings import Settings
 from backend.types import Cancel, Event, Failed, Progress, Request, Work, WorkerState
@@ -116,11 +116,19 @@ class Engine:
                 raise BadRequest({"upscale": str(error)}) from error
         model = self._library.find(request.model)
         refiner = self._library.find(request.refiner.model) if request.refiner else None
-        check(request, model.family, refiner.family if refiner else None)
+        later = self._other(request.hires.model, "hires.model") if request.hires and request.hires.model else None
+        check(request, model.family, refiner.family if refiner else None, later.family if later else None)
         unfit = check_fit(request.controls, model.family, self._library.controls)
         if unfit:
             raise BadRequest(unfit)
         return request.model_copy(update={"model": model.name})
+
+    def _other(self, name: str, field: str) -> Model:
+        """Raises BadRequest at the field that names it."""
+        try:
+            return self._library.find(name)
+        except AtelierError as error:
+            raise BadRequest({field: error.sentence}) from error
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job: at once where it waits, at its next step where it runs. False where there is nothing to stop."""

@@ -140,8 +140,22 @@ def find_family(pipeline_name: str, configs: Mapping[str, Mapping[str, object]])
     return next((row for row in FAMILIES if pipeline_name in row.pipeline_names and holds(row)), None)
 
 
-def check(request: Request, row: Family, refiner: Family | None = None) -> None:
-    """Raise BadRequest with a sentence for each value of the request that this family, or its refiner's, cannot use."""
+def _wrong_later(request: Request, row: Family, later: Family) -> dict[str, str]:
+    """What is wrong with the hires pass of a request, which `row` begins and `later` draws."""
+    wrong, hires = dict[str, str](), request.hires
+    assert hires is not None
+    if later.latents != row.latents:
+        wrong["hires.model"] = f"A {later.title} model cannot go on from pictures of {row.title}. Choose one of the same kind."
+    if (sampler := hires.sampler or request.sampler) not in later.samplers:
+        wrong["hires.sampler"] = f"{later.title} cannot use {sampler}. It can use: {', '.join(later.samplers)}."
+    if any(pixels % later.size_step for pixels in request.hires_size):
+        sizes = "{} x {}".format(*request.hires_size)
+        wrong["hires"] = f"{later.title} needs sizes in multiples of {later.size_step}; the second pass would have {sizes}."
+    return wrong
+
+
+def check(request: Request, row: Family, refiner: Family | None = None, later: Family | None = None) -> None:
+    """Raise BadRequest with a sentence for each value of the request that this family cannot use, its refiner's, or that of its hires pass."""
     wrong: dict[str, str] = {}
     if row.task == "refine":
         wrong["model"] = f"{row.title} models only finish what another model began. Choose another model, and this one as its refiner."
@@ -149,13 +163,8 @@ def check(request: Request, row: Family, refiner: Family | None = None) -> None:
         wrong["refiner.model"] = f"A {refiner.title} model cannot finish pictures of {row.title}. Choose one of the same kind."
     if request.sampler not in row.samplers:
         wrong["sampler"] = f"{row.title} cannot use {request.sampler}. It can use: {', '.join(row.samplers)}."
-    hires = request.hires
-    if hires and hires.sampler and hires.sampler not in row.samplers:
-        wrong["hires.sampler"] = f"{row.title} cannot use {hires.sampler}. It can use: {', '.join(row.samplers)}."
-    if hires and any(pixels % row.size_step for pixels in request.hires_size):
-        wrong["hires"] = (
-            f"{row.title} needs sizes in multiples of {row.size_step}; the second pass would have {'{} x {}'.format(*request.hires_size)}."
-        )
+    if request.hires:
+        wrong |= _wrong_later(request, row, later or row)
     for name in ("width", "height"):
         pixels = getattr(request, name)
         if pixels % row.size_step and request.image is None:

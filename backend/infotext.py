@@ -63,9 +63,12 @@ def _pictures_in(request: Request) -> dict[str, object]:
         grow = image.grow
         if grow:
             values["Outpaint"] = f"left {grow.left}, top {grow.top}, right {grow.right}, bottom {grow.bottom}"
+        if image.noise_multiplier != 1:
+            values["Noise multiplier"] = f"{image.noise_multiplier:g}"
     if mask:
         values |= {
             "Mask blur": mask.blur,
+            "Mask blur y": mask.blur_y,
             "Mask mode": "Inpaint not masked" if mask.invert else None,
             "Inpaint area": mask.area if mask.area == "Only masked" else None,
             "Masked area padding": mask.padding if mask.area == "Only masked" else None,
@@ -82,6 +85,7 @@ def _pictures_in(request: Request) -> dict[str, object]:
             "Hires resize": f"{hires.width}x{hires.height}" if resized else None,
             "Hires steps": hires.steps or None,
             "Hires upscaler": hires.upscaler,
+            "Hires checkpoint": hires.model or None,
             "Hires sampler": hires.sampler or None,
             "Hires schedule type": hires.scheduler or None,
             "Hires prompt": hires.prompt or None,

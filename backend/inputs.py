@@ -114,23 +114,24 @@ class Inputs:
         if request.image is None:
             return
         try:
-            width, height = self.size(request.image.picture)
+            sizes = [self.size(picture) for picture in request.image.pictures]
         except BadPicture as error:
             raise BadRequest({"image": error.sentence}) from error
         try:
             if request.upscale and not request.draws:
-                request.upscale.size(width, height)
+                request.upscale.size(*sizes[0])
         except ValueError as error:
             raise BadRequest({"upscale": str(error)}) from error
-        if request.mask is None:
+        if request.mask is None or request.mask.picture is None:
             return
         try:
             mask = self.open(request.mask.picture)
         except BadPicture as error:
             raise BadRequest({"mask": error.sentence}) from error
-        if abs(mask.width / mask.height / (width / height) - 1) > RATIO_TOLERANCE:
-            sizes = f"The mask has {mask.width} x {mask.height} pixels and the picture {width} x {height}"
-            raise BadRequest({"mask": f"{sizes}, which is another shape. Please mask this picture."})
+        for width, height in sizes:
+            if abs(mask.width / mask.height / (width / height) - 1) > RATIO_TOLERANCE:
+                told = f"The mask has {mask.width} x {mask.height} pixels and the picture {width} x {height}"
+                raise BadRequest({"mask": f"{told}, which is another shape. Please mask this picture."})
         low, high = ImageStat.Stat(mask.convert("L")).extrema[0]
         nothing = low == 255 if request.mask.invert else high == 0
         if nothing and not request.image.grow:

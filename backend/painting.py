@@ -30,6 +30,7 @@ LATENT_UPSCALERS: dict[str, tuple[str, bool]] = {
 """A1111's name to torch's interpolation mode, and whether it smooths first."""
 
 GROW_MAX = 1024
+NOISE_MAX = 1.5
 MASK_BLUR_MAX = 64
 PADDING_MAX = 256
 HIRES_SCALE_MIN, HIRES_SCALE_MAX = 1.0, 4.0
@@ -42,6 +43,12 @@ def _strength(value: float) -> float:
 
 
 Strength = Annotated[float, AfterValidator(_strength)]
+
+
+def _noise(value: float) -> float:
+    if not (math.isfinite(value) and 0 <= value <= NOISE_MAX):
+        raise ValueError(f"The noise multiplier goes from 0 to {NOISE_MAX:g}; {value:g} is outside.")
+    return value
 
 
 class _Part(BaseModel):
@@ -70,24 +77,41 @@ class ImageInput(_Part):
     """How the picture comes to the request's width and height."""
     grow: Borders = Borders()
     """Added first, before any resizing."""
+    noise_multiplier: Annotated[float, AfterValidator(_noise)] = 1.0
+    """Makes the noise that drawing begins with weaker or stronger, 0 to 1.5 (A1111's initial noise multiplier)."""
+    more: tuple[InputId, ...] = ()
+    """Further pictures: the images of a batch start from one each, in turn."""
+
+    @property
+    def pictures(self) -> tuple[InputId, ...]:
+        """All pictures to start from, in the order of a batch's images."""
+        return (self.picture, *self.more)
 
 
 class MaskInput(_Part):
-    """Where the picture may change: white may, black may not."""
+    """Where the picture may change: white may, black may not. New borders always may, and are blurred over the old picture alike."""
 
-    picture: InputId
+    picture: InputId | None = None
+    """None where nothing but new borders may change."""
     blur: int = Field(default=4, ge=0, le=MASK_BLUR_MAX)
     """Standard deviation of the mask's soft edge, in pixels of the picture."""
+    blur_y: int | None = Field(default=None, ge=0, le=MASK_BLUR_MAX)
+    """From top to bottom, where that is another than from side to side."""
     invert: bool = False
     """Paint what is not masked."""
     content: MaskedContent = "original"
-    """What stands under the mask before painting begins."""
+    """What stands under the mask before painting begins. New borders have no original: there the colours beside them are filled in."""
     area: InpaintArea = "Whole picture"
     """"Only masked" works on the mask's surroundings at the request's size and pastes them back; the picture keeps its own size."""
     padding: int = Field(default=32, ge=0, le=PADDING_MAX)
     """Pixels around the mask that "Only masked" sees too."""
     soft: bool = False
     """Soft inpainting: greys of the mask are strengths (E. Levin and O. Fried, "Differential Diffusion", 2023)."""
+
+    @property
+    def blurs(self) -> tuple[int, int]:
+        """From side to side, and from top to bottom."""
+        return self.blur, self.blur if self.blur_y is None else self.blur_y
 
 
 class Hires(_Part):
@@ -105,6 +129,8 @@ class Hires(_Part):
     sampler: str = ""
     """"": the first pass's sampler and schedule type."""
     scheduler: str = ""
+    model: str = ""
+    """Another model for this pass; "": the first pass's."""
     prompt: str = ""
     """"": the first pass's."""
     negative_prompt: str = ""

@@ -57,7 +57,7 @@ class Request(BaseModel):
     """Classifier-free guidance scale (A1111's CFG scale), 1 to 30."""
     batch_count: int = 1
     """Batches one after the other, 1 to 100."""
-    batch_size: int = 1
+    batch_size: int = Field(default=1, validate_default=True)
     """Images drawn together in one batch, 1 to 8."""
     one_by_one: bool = False
     """Run the images of a batch singly: slower, and each is then the same to the bit as alone."""
@@ -129,7 +129,12 @@ class Request(BaseModel):
 
     @field_validator("batch_size")
     @classmethod
-    def _batch_size(cls, size: int) -> int:
+    def _batch_size(cls, size: int, others: ValidationInfo) -> int:
+        image = others.data.get("image")
+        if image and len(image.pictures) > _within("Batch size", size, 1, BATCH_SIZE_MAX):
+            raise ValueError(f"{len(image.pictures)} pictures to start from need a batch size of as many or more; it is {size}.")
+        if image and image.more and others.data.get("model") == "":
+            raise ValueError("Pictures are made larger one by one. Send each in a request of its own, or choose a model to draw with.")
         return _within("Batch size", size, 1, BATCH_SIZE_MAX)
 
     @field_validator("guidance")
@@ -178,6 +183,11 @@ class Request(BaseModel):
     def _mask_on_picture(cls, mask: MaskInput | None, others: ValidationInfo) -> MaskInput | None:
         if mask and others.data.get("image") is None:
             raise ValueError("There is a mask but no picture under it. Please choose a picture.")
+        image = others.data.get("image")
+        if mask and mask.picture is None and image and not image.grow:
+            raise ValueError("Nothing is masked, and the picture does not grow. Please paint over what should change.")
+        if mask and mask.picture is None and mask.invert:
+            raise ValueError("There is no mask to turn round, only new borders. Please paint one, or choose “Inpaint masked”.")
         return mask
 
     @field_validator("hires")
@@ -216,6 +226,17 @@ class Request(BaseModel):
     @property
     def image_count(self) -> int:
         return self.batch_count * self.batch_size
+
+    def picture_for(self, number: int) -> int:
+        """Which of the pictures to start from image `number` of the job has, both from 0."""
+        return number % self.batch_size % len(self.image.pictures) if self.image else 0
+
+    def alone(self, seed: int) -> Request:
+        """The request for the image of this seed and no other."""
+        image = self.image
+        if image and image.more:
+            image = image.model_copy(update={"picture": image.pictures[self.picture_for(seed - self.seed)], "more": ()})
+        return self.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1, "image": image})
 
 
 def _within(what: str, number: int, low: int, high: int) -> int:

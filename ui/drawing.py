@@ -221,7 +221,7 @@ def pictures_of(parts: Parts, request: Request) -> Any:
         return gr.skip()
     mask = None
     try:
-        mask = kept_picture(parts, request.mask.picture) if request.mask else None
+        mask = kept_picture(parts, request.mask.picture) if request.mask and request.mask.picture else None
     except BadPicture:
         gr.Warning("The mask is not kept any more. Everything else was filled in.")
     return shown(image, mask, request.image.grow)

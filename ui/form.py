@@ -107,7 +107,7 @@ class Form:
         if painted.mask:
             return {**asked, "mask.picture": painted.mask}
         if any(values[f"image.grow.{side}"] for side in SIDES):
-            return without(asked, "mask")
+            return asked
         raise BadRequest({"image": NOTHING_PAINTED})
 
     def _controls(self, values: Mapping[str, Any], library: Library) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ui.form import SAME_SAMPLER, ChoiceDropdown, Form
 from ui.parts import QUIET, Parts
 
 SAME_SCHEDULER = ("Use same scheduler", "")
+SAME_CHECKPOINT = ("Use same checkpoint", "")
 SIZE_FIELDS = ("hires", "width", "height", "hires.scale", "hires.width", "hires.height")
 
 
@@ -38,6 +39,9 @@ def hires_card(parts: Parts, prefix: str, model: Model | None) -> tuple[dict[str
                 scale = slider("Upscale by", HIRES_SCALE_MIN, HIRES_SCALE_MAX, 0.05, start.scale, "scale")
                 width = slider("Resize width to", 0, HIRES_SIZE_MAX, 8, start.width, "width")
                 height = slider("Resize height to", 0, HIRES_SIZE_MAX, 8, start.height, "height")
+                checkpoint = ChoiceDropdown(
+                    checkpoints(parts), value=start.model, label="Hires checkpoint", elem_id=f"{prefix}_hires_model", **options,
+                )  # fmt: skip
                 samplers = [SAME_SAMPLER, *(model.family.samplers if model else ())]
                 sampler = ChoiceDropdown(samplers, value=start.sampler, label="Hires sampling method", elem_id=f"{prefix}_hires_sampler", **options)
                 schedules = [SAME_SCHEDULER, *(schedule.name for schedule in SCHEDULES)]
@@ -49,10 +53,11 @@ def hires_card(parts: Parts, prefix: str, model: Model | None) -> tuple[dict[str
                 negative = _prompt("Hires negative prompt", f"{prefix}_hires_negative")
                 keep = gr.Checkbox(start.keep_first, label="Keep the first picture too", elem_id=f"{prefix}_hires_keep_first")
     parts.refreshed.then(lambda: gr.update(choices=upscalers(parts)), None, upscaler, **QUIET)
+    parts.refreshed.then(lambda: gr.update(choices=checkpoints(parts)), None, checkpoint, **QUIET)
     widgets: dict[str, Component] = {
         "hires": switch, "hires.upscaler": upscaler, "hires.steps": steps, "hires.denoising_strength": strength, "hires.scale": scale,
-        "hires.width": width, "hires.height": height, "hires.sampler": sampler, "hires.scheduler": scheduler, "hires.prompt": prompt,
-        "hires.negative_prompt": negative, "hires.keep_first": keep,
+        "hires.width": width, "hires.height": height, "hires.sampler": sampler, "hires.scheduler": scheduler, "hires.model": checkpoint,
+        "hires.prompt": prompt, "hires.negative_prompt": negative, "hires.keep_first": keep,
     }  # fmt: skip
     return widgets, sizes
 
@@ -60,6 +65,11 @@ def hires_card(parts: Parts, prefix: str, model: Model | None) -> tuple[dict[str
 def upscalers(parts: Parts) -> list[str]:
     """The latent ones, and everything that makes pictures larger."""
     return [*LATENT_UPSCALERS, *(upscaler.name for upscaler in parts.library.upscalers.usable)]
+
+
+def checkpoints(parts: Parts) -> list[Any]:
+    """The first pass's model, and all others."""
+    return [SAME_CHECKPOINT, *(model.name for model in parts.library.models if model.usable)]
 
 
 def _prompt(label: str, name: str) -> gr.Textbox:

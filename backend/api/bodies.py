@@ -12,7 +12,7 @@ from backend.api.control_bodies import controls_of
 from backend.errors import BadPicture, BadRequest
 from backend.inputs import Input, Inputs
 from backend.painting import MASKED_CONTENTS, RESIZE_MODES
-from backend.types import Request, make_request
+from backend.types import BATCH_SIZE_MAX, Request, make_request
 
 OPTION_MODEL = "sd_model_checkpoint"
 
@@ -98,23 +98,18 @@ class Txt2Img(Drawing):
     hr_prompt: str | None = ""
     hr_negative_prompt: str | None = ""
 
-    def not_yet(self) -> dict[str, str]:
-        wrong = super().not_yet()
-        if self.enable_hr and self.hr_checkpoint_name not in (None, "", "Use same checkpoint"):
-            wrong["hr_checkpoint_name"] = "Hires fix with another model is not available in this version. Send hr_checkpoint_name: null."
-        return wrong
-
     def to_request(self, model: str, inputs: Inputs) -> Request:
         """Raises BadRequest."""
         values = self.shared(model) | self.controls(inputs)
         if self.enable_hr:
-            same = (None, "", "Use same sampler", "Use same scheduler")
+            same = (None, "", "Use same sampler", "Use same scheduler", "Use same checkpoint")
             values["hires"] = {
                 "upscaler": self.hr_upscaler or "Latent", "scale": self.hr_scale or 2.0, "width": self.hr_resize_x or 0,
                 "height": self.hr_resize_y or 0, "steps": self.hr_second_pass_steps or 0,
                 "denoising_strength": 0.75 if self.denoising_strength is None else self.denoising_strength,
                 "sampler": "" if self.hr_sampler_name in same else self.hr_sampler_name,
                 "scheduler": "" if self.hr_scheduler in same else self.hr_scheduler,
+                "model": "" if self.hr_checkpoint_name in same else self.hr_checkpoint_name,
                 "prompt": self.hr_prompt or "", "negative_prompt": self.hr_negative_prompt or "",
             }  # fmt: skip
         return make_request(**values)
@@ -135,30 +130,25 @@ class Img2Img(Drawing):
     initial_noise_multiplier: float | None = None
     include_init_images: bool = False
 
-    def not_yet(self) -> dict[str, str]:
-        wrong = super().not_yet()
-        if self.initial_noise_multiplier not in (None, 1.0):
-            wrong["initial_noise_multiplier"] = "Another noise multiplier than 1 is not available in this version. Send null."
-        if self.mask_blur is None and self.mask_blur_x != self.mask_blur_y:
-            wrong["mask_blur_x"] = "The mask's blur is the same both ways in this version. Send mask_blur alone."
-        if self.init_images and len(self.init_images) > 1:
-            wrong["init_images"] = "One picture at a time can be worked on in this version. Send one init_image with each call."
-        return wrong
-
     def to_request(self, model: str, inputs: Inputs) -> Request:
         """Raises BadRequest."""
         values = self.shared(model) | self.controls(inputs)
         if not self.init_images:
             raise BadRequest({"init_images": "There is no picture to start from. Send one in init_images, as base64."})
-        picture = taken(self.init_images[0], inputs, "init_images", keep=self.save_images)
+        if len(self.init_images) > BATCH_SIZE_MAX:
+            raise BadRequest({"init_images": f"{len(self.init_images)} pictures came; {BATCH_SIZE_MAX} can be worked on in one batch."})
+        first, *more = (taken(picture, inputs, "init_images", keep=self.save_images).id for picture in self.init_images)
         values["image"] = {
-            "picture": picture.id, "denoising_strength": 0.75 if self.denoising_strength is None else self.denoising_strength,
+            "picture": first, "more": more, "noise_multiplier": 1.0 if self.initial_noise_multiplier is None else self.initial_noise_multiplier,
+            "denoising_strength": 0.75 if self.denoising_strength is None else self.denoising_strength,
             "resize_mode": _choice(RESIZE_MODES, self.resize_mode or 0, "resize_mode"),
         }  # fmt: skip
         if self.mask:
-            blur = self.mask_blur if self.mask_blur is not None else self.mask_blur_x
+            across, down = (4 if blur is None else blur for blur in (self.mask_blur_x, self.mask_blur_y))
+            if self.mask_blur is not None:
+                across = down = self.mask_blur
             values["mask"] = {
-                "picture": taken(self.mask, inputs, "mask", keep=self.save_images).id, "blur": 4 if blur is None else blur,
+                "picture": taken(self.mask, inputs, "mask", keep=self.save_images).id, "blur": across, "blur_y": down if down != across else None,
                 "invert": bool(self.inpainting_mask_invert),
                 "content": _choice(MASKED_CONTENTS, self.inpainting_fill or 0, "inpainting_fill"),
                 "area": "Whole picture" if self.inpaint_full_res is False else "Only masked", "padding": self.inpaint_full_res_padding or 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def on_unet(unet: Any, controls: Controls, *, guided: bool, calls: int) -> Itera
         yield
 
 
-def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, start: Start | None) -> Controls:
+def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, starts: Sequence[Start]) -> Controls:
     """The units of a pass at its size, with their networks loaded and their maps read. Raises AtelierError."""
     row = loaded.model.family
     units, pictures = [], []
@@ -68,7 +68,7 @@ def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, start: Sta
         if model.kind == "ip-adapter":
             pictures.append(_looked_at(studio, control, model, request))
         else:
-            shown = _map(studio, control, request, start, row.size_step)
+            shown = _maps(studio, control, request, starts, row.size_step)
             group = control.type or preprocessors.find(control.preprocessor).group
             units.append(Unit(control, model.kind, studio.nets.get(model), shown, group))
     return Controls(row.control, tuple(units), tuple(pictures))
@@ -81,22 +81,23 @@ def _looked_at(studio: Studio, control: Control, model: ControlModel, request: R
     return studio.prompts.unit(control, model, [(name, studio.inputs.open(name)) for name in names])
 
 
-def _map(studio: Studio, control: Control, request: Request, start: Start | None, step: int) -> Tensor:
+def _maps(studio: Studio, control: Control, request: Request, starts: Sequence[Start], step: int) -> Tensor:
+    """One map, or where several pictures are drawn over at once and the unit has none of its own, one for each."""
+    if control.pictures or len({start.source for start in starts}) < 2 or request.image is None:
+        return _map(studio, control, request, step)
+    alone = [request.model_copy(update={"image": request.image.model_copy(update={"picture": start.source})}) for start in starts]
+    return torch.cat([_map(studio, control, one, step) for one in alone])
+
+
+def _map(studio: Studio, control: Control, request: Request, step: int) -> Tensor:
     """1 x 3 x H x W, 0 to 1, as large as the latents see the picture."""
     size = (request.width, request.height)
-    # Where only a part of a picture is drawn, its own map is that of the whole, cut as the picture is.
-    whole = start.picture.size if start and start.box != (0, 0, *start.picture.size) and not control.pictures else size
-    shown = studio.reader.map(control, request, *whole)
-    mask = studio.reader.mask(control, request, *whole) if _paints(control) else None
-    pixels = as_tensor(padded(_cut(shown, whole, size, start), step))
+    pixels = as_tensor(padded(studio.reader.map(control, request, *size), step))
+    mask = studio.reader.mask(control, request, *size) if _paints(control) else None
     if mask is None:
         return pixels
-    inside = torch.from_numpy(np.array(padded(_cut(mask, whole, size, start), step))) >= 128
+    inside = torch.from_numpy(np.array(padded(mask, step))) >= 128
     return pixels.masked_fill(inside[None, None], TO_PAINT)
-
-
-def _cut(picture: Image.Image, whole: tuple[int, int], size: tuple[int, int], start: Start | None) -> Image.Image:
-    return picture if whole == size or start is None else picture.crop(start.box).resize(size, Image.Resampling.LANCZOS)
 
 
 def _paints(control: Control) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,7 +53,7 @@ class Pass:
     """Latents to start from, N or 1 x C x h x w; None for noise alone."""
 
     mask: Tensor | None = None
-    """How much each latent may change, 1 x 1 x h x w, 0 to 1."""
+    """How much each latent may change, N or 1 x 1 x h x w, 0 to 1."""
 
     origin: int | None = None
     """The step at which the pass before this one began, where this one continues it."""
@@ -66,6 +66,9 @@ class Pass:
 
     stop: int = 0
     """The step before which it ends, for another model to go on; 0 for the schedule's end."""
+
+    noise_multiplier: float = 1.0
+    """What the noise to begin with is multiplied by."""
 
     soft: bool = False
     """Whether the mask's greys are strengths."""
@@ -84,13 +87,17 @@ class Pass:
         return (self.begin - origin + part * self.runs) / max(self.steps - origin, 1)
 
 
-def first_pass(request: Request, start: Start | None) -> Pass:
-    """The pass that the request asks for first. Its strength says which of its steps are run, as in diffusers."""
-    if start is None or request.image is None:
+def first_pass(request: Request, starts: Sequence[Start]) -> Pass:
+    """The pass that the request asks for first, from a start for each image. Its strength says which steps are run, as in diffusers."""
+    if not starts or request.image is None:
         return Pass(request=request, steps=request.steps)
     run = min(int(request.steps * request.image.denoising_strength), request.steps)
     painted = {"soft": request.mask.soft, "content": request.mask.content} if request.mask else {}
-    return Pass(request=request, steps=request.steps, begin=request.steps - run, known=start.known, mask=start.mask, **painted)
+    known, masks = torch.cat([start.known for start in starts]), [start.mask for start in starts if start.mask is not None]
+    return Pass(
+        request=request, steps=request.steps, begin=request.steps - run, known=known, mask=torch.cat(masks) if masks else None,
+        noise_multiplier=request.image.noise_multiplier, **painted,
+    )  # fmt: skip
 
 
 def hires_request(request: Request) -> Request:
@@ -163,10 +170,11 @@ def denoise(
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     shape = (1, loaded.components[row.denoiser].config["in_channels"], *latent_size(request, row, pipe.vae_scale_factor))
     drawn = torch.cat([torch.randn(shape, generator=generator) for generator in generators]) if this.noise is None else this.noise
-    noise = drawn.to(device.torch_device, device.dtype)
+    drawn = drawn.to(device.torch_device, device.dtype)
+    noise = drawn * this.noise_multiplier
     known = None if this.known is None else this.known.to(noise).expand_as(noise)
     scheduler.set_timesteps(this.steps, device=device.torch_device)
-    start = noised(scheduler, beneath(this, known, noise), noise, 0) if known is not None and this.begin else noise
+    start = noised(scheduler, beneath(this, known, drawn), noise, 0) if known is not None and this.begin else noise
     if this.noisy is not None:
         start = this.noisy.to(noise)
         # Noise that samplers add must not be that of the steps before.

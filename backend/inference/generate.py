@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -43,36 +43,41 @@ def generate(run: Run, studio: Studio) -> Result:
     with run.stage("load"):
         run.say("load")
         model_hash = studio.hashes.of(model.denoiser_files, run.check)[:10]
-    start, told = None, dict[str, Conditioning]()
+    starts, told = list[Start](), dict[str, Conditioning]()
     for seeds in batches(request):
         with held(run, studio, request.model) as loaded:
             vae = loaded.components["vae"]
             with run.stage("encode"):
-                if request.image and start is None:
-                    start = prepare(request, studio.inputs, vae, model.family.size_step)
+                if request.image and not starts:
+                    starts = prepare(request, studio.inputs, vae, model.family.size_step)
                 conditioning = conditioned(told, "first", loaded, request)
-                later = conditioned(told, "hires", loaded, hires_request(request)) if request.hires else conditioning
-            first = first_pass(request, start)
+            begun = [starts[request.picture_for(seed - request.seed)] for seed in seeds] if starts else []
+            first = first_pass(request, begun)
             last = first if request.hires else until_refined(first)
-            latents = draw(run, studio, loaded, last, conditioning, seeds, start)
-            if request.hires:
-                if request.hires.keep_first:
-                    finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
+            latents = draw(run, studio, loaded, last, conditioning, seeds, begun)
+            if request.hires and request.hires.keep_first:
+                finish(run, studio, vae, latents, seeds, model_hash, request.model_copy(update={"hires": None}))
+            if begun and not last.runs:
+                keep_all(run, studio, [start.picture for start in begun], seeds, model_hash, request)
+            elif not request.hires and not last.stop:
+                finish(run, studio, vae, latents, seeds, model_hash, request, begun)
+        if request.hires:
+            with held(run, studio, request.hires.model or request.model) as loaded:
+                with run.stage("encode"):
+                    later = conditioned(told, "hires", loaded, hires_request(request))
                 with run.stage("upscale"):
-                    last = until_refined(second_pass(request, resized(run, studio, latents, vae)))
+                    last = until_refined(second_pass(request, resized(run, studio, latents, loaded.components["vae"])))
                 latents = draw(run, studio, loaded, last, later, seeds)
-            if start and not last.runs:
-                keep_all(run, studio, [start.picture] * len(seeds), seeds, model_hash, request)
-            elif not last.stop:
-                finish(run, studio, vae, latents, seeds, model_hash, request, start)
+                if not last.stop:
+                    finish(run, studio, loaded.components["vae"], latents, seeds, model_hash, request)
         if request.refiner and last.stop:
             with held(run, studio, request.refiner.model) as loaded:
                 with run.stage("encode"):
                     finer = conditioned(told, "refiner", loaded, last.request)
                 latents = draw(run, studio, loaded, refining(last, latents), finer, seeds)
-                finish(run, studio, loaded.components["vae"], latents, seeds, model_hash, request, start)
+                finish(run, studio, loaded.components["vae"], latents, seeds, model_hash, request, begun)
         run.drawn += len(seeds)
-    notes = (*told["first"].notes, *(start.notes if start else ()), *unseen(model, request))
+    notes = (*told["first"].notes, *(note for start in starts for note in start.notes), *unseen(model, request))
     return run.result(studio, model_hash=model_hash, notes=notes)
 
 
@@ -103,7 +108,7 @@ def conditioned(told: dict[str, Conditioning], which: str, loaded: Loaded, reque
 
 
 def draw(
-    run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int], start: Start | None = None
+    run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int], starts: Sequence[Start] = ()
 ) -> Tensor:
     """Latents of one pass over one batch, N x C x h x w; progress is told, and a stop is heard, at every step."""
     begin, end = (part * (1 - run.detail_share) for part in share_of_batch(run.request, this))
@@ -115,7 +120,7 @@ def draw(
         run.say("denoise", step=step, steps=steps, fraction=done, eta_s=whole * (1 - done), preview=preview)
 
     with run.stage("control"):
-        controls = ready(run, studio, loaded, this.request, start)
+        controls = ready(run, studio, loaded, this.request, starts)
     with run.stage("denoise"):
         run.say("denoise", steps=this.runs, fraction=(run.drawn + begin * len(seeds)) / run.request.image_count)
         settings = studio.settings.generation
@@ -152,14 +157,14 @@ def resized(run: Run, studio: Studio, latents: Tensor, vae: Any) -> Tensor:
 
 
 def finish(
-    run: Run, studio: Studio, vae: Any, latents: Tensor, seeds: list[int], model_hash: str, request: Request, start: Start | None = None
+    run: Run, studio: Studio, vae: Any, latents: Tensor, seeds: list[int], model_hash: str, request: Request, begun: Sequence[Start] = ()
 ) -> None:
     """Decode each image of the batch, put it back where it came from, and keep it."""
-    for latent, image_seed in zip(latents, seeds, strict=True):
+    for number, (latent, image_seed) in enumerate(zip(latents, seeds, strict=True)):
         run.say("decode")
         with run.stage("decode"):
             drawn = decode(vae, latent[None])
-            picture = start.finished(drawn) if start else drawn
+            picture = begun[number].finished(drawn) if begun else drawn
         keep_all(run, studio, [picture], [image_seed], model_hash, request)
 
 

@@ -21,8 +21,14 @@ FIT_REACHES = (12.0, 4.0, 1.5)
 """How far into a new border its colours are drawn towards the old picture's, broad differences first: Gaussian deviations in pixels."""
 
 
-def blurred(mask: Image.Image, deviation: int) -> Image.Image:
-    return mask.filter(ImageFilter.GaussianBlur(deviation)) if deviation else mask
+def blurred(mask: Image.Image, deviations: tuple[int, int]) -> Image.Image:
+    """With a soft edge: Gaussian deviations in pixels, from side to side and from top to bottom."""
+    return mask.filter(ImageFilter.GaussianBlur(deviations)) if any(deviations) else mask
+
+
+def spread(border: Image.Image, deviations: tuple[int, int]) -> Image.Image:
+    """A new border, all of it, and a soft edge that fades out over the old picture beside it."""
+    return blurred(border, deviations).point([min(255, 2 * value) for value in range(256)])
 
 
 def grown(picture: Image.Image, borders: Borders) -> tuple[Image.Image, Image.Image]:

@@ -9,21 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from backend import preprocessors
 from backend.controlling import Control
 from backend.errors import BadRequest
-from backend.inference import masking
 from backend.inference.cache import named
 from backend.inference.memory import Device
 from backend.inference.reading.fitting import at_resolution, brought, perfect_resolution, rgb
 from backend.inference.reading.library import silence
 from backend.inference.reading.look import Look
 from backend.inference.reading.weights import only_weights, refuse_programs, refused_or_damaged
-from backend.inference.starting import fitted
+from backend.inference.starting import at, framed
 from backend.inputs import Inputs
-from backend.painting import MaskInput
 from backend.preprocessors import Preprocessor
 from backend.types import Request
 
@@ -138,27 +136,11 @@ class Reader:
 
     def _own(self, request: Request, size: Size) -> tuple[Image.Image, Image.Image | None]:
         """The request's own picture and mask as the model is to see them: grown, cut to what is masked, and at `size`."""
-        source, masked = request.image, request.mask
-        if source is None:
+        if request.image is None:
             raise BadRequest({"pictures": "The control unit has no picture. Please choose one."})
-        picture, border = rgb(self._inputs.open(source.picture)), None
-        mask = self._own_mask(masked, picture.size) if masked else None
-        if source.grow:
-            picture, border = masking.grown(picture, source.grow)
-            mask = masking.moved(mask, source.grow) if mask else None
-        changes = masking.both(masking.blurred(mask, masked.blur) if mask and masked else None, border)
-        shown = masking.both(mask, border)
-        if masked and masked.area == "Only masked" and changes:
-            box = masking.region(changes, masked.padding, size[0] / size[1])
-            picture = picture.resize(size, Image.Resampling.LANCZOS, box)
-            return picture, shown and shown.resize(size, Image.Resampling.BILINEAR, box)
-        return fitted(picture, size, source.resize_mode), shown and fitted(shown, size, source.resize_mode)
-
-    def _own_mask(self, masked: MaskInput, size: Size) -> Image.Image:
-        mask = self._inputs.open(masked.picture).convert("L")
-        if mask.size != size:
-            mask = mask.resize(size, Image.Resampling.BILINEAR)
-        return ImageOps.invert(mask) if masked.invert else mask
+        frame = framed(request.model_copy(update={"width": size[0], "height": size[1]}), self._inputs, request.image.picture)
+        masked = frame.masked
+        return at(frame.picture.crop(frame.box), size), masked and at(masked.crop(frame.box), size)
 
     def _loaded(self, row: Preprocessor) -> Any:
         """The row's network on the device: the one that is held, or loaded in its place. Raises DamagedModel."""

@@ -120,8 +120,7 @@ class Run:
 def keep(run: Run, studio: Studio, picture: Pillow.Image, seed: int, text: str, request: Request, postprocessing: str = "") -> None:
     """Save one picture with its metadata, or hold its bytes where the caller asked for those alone. Raises SaveFailed."""
     # Inside the file stands the request that draws this very picture, alone.
-    own = request.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1})
-    data = images.encode_png(picture, own, text, studio.settings.saving.png_compression, postprocessing)
+    data = images.encode_png(picture, request.alone(seed), text, studio.settings.saving.png_compression, postprocessing)
     done = Image(seed=seed, width=picture.width, height=picture.height, infotext=text)
     if not run.work.save:
         run.pictures.append(done.model_copy(update={"data": data}))

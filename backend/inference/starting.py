@@ -21,7 +21,10 @@ LANCZOS = Image.Resampling.LANCZOS
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Made once for all images of a request."""
+    """Made once for all images that begin with the same picture."""
+
+    source: str
+    """Name of that picture."""
 
     known: Tensor
     """Latents to start from, 1 x C x h x w."""
@@ -61,30 +64,74 @@ class Start:
         return Image.composite(whole, self.picture, self.blend)
 
 
-def prepare(request: Request, inputs: Inputs, vae: Any, step: int) -> Start:
-    """Read, fit and encode the request's picture. `step` is what the model's sizes are multiples of. Raises AtelierError."""
+def prepare(request: Request, inputs: Inputs, vae: Any, step: int) -> list[Start]:
+    """Read, fit and encode the request's pictures. `step` is what the model's sizes are multiples of. Raises AtelierError."""
+    assert request.image is not None
+    return [_prepared(request, inputs, picture, vae, step) for picture in request.image.pictures]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framed:
+    """A picture as a request frames it."""
+
+    own: Image.Image
+    """RGB, with its new borders."""
+
+    picture: Image.Image
+    """The same in the size of the result."""
+
+    mask: Image.Image | None
+    border: Image.Image | None
+    changes: Image.Image | None
+    """L, over `picture`: the mask, the new border, and both with their soft edges."""
+
+    box: Box
+    """The part of `picture` that the model works on."""
+
+    notes: tuple[str, ...]
+
+    @property
+    def masked(self) -> Image.Image | None:
+        """Mask and border together, with hard edges."""
+        return masking.both(self.mask, self.border)
+
+
+def framed(request: Request, inputs: Inputs, which: str) -> Framed:
+    """One of the pictures that the request starts from. Raises AtelierError."""
     source, masked, size = request.image, request.mask, (request.width, request.height)
     assert source is not None
-    own, mask, border, notes = _opened(inputs, source, masked)
+    own, mask, border, notes = _opened(inputs, source.model_copy(update={"picture": which}), masked)
     only_masked = masked is not None and masked.area == "Only masked"
     picture = own if only_masked else fitted(own, size, source.resize_mode)
     if not only_masked:
         mask, border = (one and fitted(one, size, source.resize_mode) for one in (mask, border))
-    changes = masking.both(masking.blurred(mask, masked.blur) if mask and masked else None, border)
+    if masked:
+        changes = masking.both(mask and masking.blurred(mask, masked.blurs), border and masking.spread(border, masked.blurs))
+    else:
+        changes = border
     box: Box = (0, 0, *picture.size)
     if only_masked and masked and changes:
         box = masking.region(changes, masked.padding, size[0] / size[1])
-    under = masking.both(mask if masked and masked.content == "fill" else None, border)
-    seen = masking.filled(picture, under) if under else picture
+    return Framed(own=own, picture=picture, mask=mask, border=border, changes=changes, box=box, notes=notes)
+
+
+def _prepared(request: Request, inputs: Inputs, which: str, vae: Any, step: int) -> Start:
+    source, masked, size = request.image, request.mask, (request.width, request.height)
+    assert source is not None
+    frame = framed(request, inputs, which)
+    box, changes = frame.box, frame.changes
+    under = masking.both(frame.mask if masked and masked.content == "fill" else None, frame.border)
+    seen = masking.filled(frame.picture, under) if under else frame.picture
+    only_masked = masked is not None and masked.area == "Only masked"
     if source.resize_mode == "Just resize (latent upscale)" and not only_masked:
-        known = _stretched(encode(vae, padded(own, step)), own.size, size, step)
+        known = _stretched(encode(vae, padded(frame.own, step)), frame.own.size, size, step)
     else:
-        known = encode(vae, padded(_at(seen.crop(box), size), step))
+        known = encode(vae, padded(at(seen.crop(box), size), step))
     soft = masked is not None and masked.soft
-    room = masking.latent_mask(padded(_at(changes.crop(box), size), step), known.shape[-2:], soft=soft).to(known) if changes else None
+    room = masking.latent_mask(padded(at(changes.crop(box), size), step), known.shape[-2:], soft=soft).to(known) if changes else None
+    blend = masking.shown_where_soft(changes) if changes and soft else changes
     return Start(
-        known=known, mask=room, picture=picture, box=box, size=size, blend=masking.shown_where_soft(changes) if changes and soft else changes,
-        border=border, notes=notes,
+        source=which, known=known, mask=room, picture=frame.picture, box=box, size=size, blend=blend, border=frame.border, notes=frame.notes,
     )  # fmt: skip
 
 
@@ -93,7 +140,7 @@ def _opened(
 ) -> tuple[Image.Image, Image.Image | None, Image.Image | None, tuple[str, ...]]:
     """Picture, mask and new border in one size, with a note where the mask had to be fitted."""
     picture, mask, border, notes = inputs.open(source.picture).convert("RGB"), None, None, ()
-    if masked:
+    if masked and masked.picture:
         mask = inputs.open(masked.picture).convert("L")
         if mask.size != picture.size:
             notes = (f"The mask was fitted from {mask.width} x {mask.height} to the picture's {picture.width} x {picture.height} pixels.",)
@@ -120,7 +167,8 @@ def fitted(picture: Image.Image, size: tuple[int, int], mode: ResizeMode) -> Ima
     return picture.resize(size, LANCZOS)
 
 
-def _at(part: Image.Image, size: tuple[int, int]) -> Image.Image:
+def at(part: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture or mask at `size` (width, height)."""
     return part if part.size == size else part.resize(size, LANCZOS if part.mode == "RGB" else Image.Resampling.BILINEAR)
 
 

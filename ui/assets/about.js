@@ -7,13 +7,13 @@
   const inStages = (all) => Object.entries(all).map(([stage, time]) => `${stage} ${time.toFixed(1)} s`).join(", ");
 
   const borders = (grow) => Object.entries(grow).filter(([, pixels]) => pixels).map(([side, pixels]) => `${side} ${pixels}`).join(", ");
-  const maskText = ({ blur, invert, content, area, padding, soft }) => {
+  const maskText = ({ blur, blur_y: down, invert, content, area, padding, soft }) => {
     const where = area === "Only masked" ? `only masked, padding ${padding}` : "whole picture";
-    return [`blur ${blur}`, content, where, invert ? "not masked" : "", soft ? "soft" : ""].filter(Boolean).join(", ");
+    return [`blur ${blur}${down === null ? "" : ` × ${down}`}`, content, where, invert ? "not masked" : "", soft ? "soft" : ""].filter(Boolean).join(", ");
   };
-  const hiresText = ({ upscaler, scale, width, height, steps, denoising_strength: strength }) => {
+  const hiresText = ({ model, upscaler, scale, width, height, steps, denoising_strength: strength }) => {
     const size = width || height ? "" : `${scale}×`;
-    return [upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
+    return [model, upscaler, size, steps ? `${steps} steps` : "", `strength ${strength}`].filter(Boolean).join(", ");
   };
 
   const controlText = ({ preprocessor, model, weight, start, end }) => {
@@ -123,9 +123,16 @@
     if (!done) throw new Error("not copied");
   };
 
+  // The request for this very picture, as Request.alone in backend/types.py.
+  const alone = ({ job: { request }, picture: { seed } }) => {
+    const all = request.image ? [request.image.picture, ...request.image.more] : [];
+    const image = request.image && { ...request.image, picture: all[((seed - request.seed) % request.batch_size) % all.length], more: [] };
+    return { ...request, image, seed, batch_count: 1, batch_size: 1 };
+  };
+
   atelier.deeds = {
-    settings: ({ job, picture }, button, trigger) => {
-      trigger("reuse", { request: { ...job.request, seed: picture.seed, batch_count: 1, batch_size: 1 } });
+    settings: (shot, button, trigger) => {
+      trigger("reuse", { request: alone(shot) });
       said(button, "Filled in");
     },
     seed: ({ picture }, button) => {
@@ -136,7 +143,7 @@
     send: async ({ job, picture }, button, trigger) => {
       const answer = await atelier.post("internal/inputs/of-job", { job: job.id, index: job.pictures.indexOf(picture) }).catch(() => null);
       if (answer?.ok) {
-        trigger("send", { tab: button.dataset.tab, picture: answer.body.id, request: { ...job.request, seed: picture.seed } });
+        trigger("send", { tab: button.dataset.tab, picture: answer.body.id, request: alone({ job, picture }) });
         return said(button, "Sent");
       }
       said(button, "Not sent");
