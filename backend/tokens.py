@@ -18,6 +18,9 @@ _CLIP_WORDS = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _SPECIAL = re.compile(r"<\|startoftext\|>|<\|endoftext\|>")
 
 
+CLIP_TOKENS = 75
+
+
 @dataclass(frozen=True)
 class Count:
     """What a prompt comes to for one model."""
@@ -36,9 +39,12 @@ class TokenCounter:
         self._lock = threading.Lock()
 
     def count(self, model: Model, text: str) -> Count:
-        tokenizer = self._tokenizer(model.path / "tokenizer")
+        folder, limit = model.path / model.family.tokenizer, model.family.prompt_tokens
+        if not folder.is_dir():  # left out, as the family may
+            folder, limit = model.path / "tokenizer", CLIP_TOKENS
+        tokenizer = self._tokenizer(folder)
         ids = tokenizer.encode(_SPECIAL.sub(" ", text), add_special_tokens=False).ids if tokenizer else []
-        return Count(len(ids), model.family.prompt_tokens, unknown_words(model, text))
+        return Count(len(ids), limit, unknown_words(model, text))
 
     def _tokenizer(self, folder: Path) -> Tokenizer | None:
         with self._lock:
