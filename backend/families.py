@@ -34,7 +34,7 @@ class Family:
     pipeline_names: tuple[str, ...]
     """Values of `_class_name` in model_index.json that belong to this family."""
     detect: Mapping[str, object]
-    """Values that must stand in component configs, as "component.key"."""
+    """Values that must stand in component configs, as "component.key"; "model_index" and "scheduler" are among them."""
     pipelines: Mapping[str, str]
     """Task to the pipeline class that runs it."""
     conditioning: str
@@ -134,6 +134,11 @@ _SD3_NAMES = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "St
 _SD3_NEEDLESS = frozenset({"text_encoder_3", "tokenizer_3"})
 _FLUX_PIPELINES = {"txt2img": "diffusers:FluxPipeline"}
 _FLUX_NAMES = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
+_Z_IMAGE_PIPELINES = {"txt2img": "diffusers:ZImagePipeline"}
+_Z_IMAGE_NAMES = ("ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline")
+_KLEIN_PIPELINES = {"txt2img": "diffusers:Flux2KleinPipeline"}
+_KLEIN_NAMES = ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline")
+_ROWS = "backend.inference.latents:Rows"
 _PACKED = "backend.inference.latents:Packed"
 _ONE_PASS = (
     "{} learned to follow its CFG scale in a single pass, in which a negative prompt has no place. Say in the prompt what is to be there instead."
@@ -230,6 +235,74 @@ FAMILIES: tuple[Family, ...] = (
         latents="flux", denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, fit="backend.inference.calling:keep_size",
         defaults=Defaults(width=1024, height=1024, steps=50, guidance=5.0, sampler="Euler"), size_step=16, pixels_max=1024 * 1024,
         wide=True, prompt_tokens=127, tokenizer="tokenizer_3", preview_factors=_FLUX_PREVIEW,
+    ),
+    Family(
+        id="qwen-image", title="Qwen-Image", pipeline_names=("QwenImagePipeline", "QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
+        detect={}, pipelines={"txt2img": "diffusers:QwenImagePipeline"}, conditioning="backend.inference.conditioning:encode_qwen",
+        latents="qwen", denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED, guidance_name="true_cfg_scale",
+        defaults=Defaults(width=1328, height=1328, steps=50, guidance=4.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=512,
+    ),
+    Family(
+        id="z-image-turbo", title="Z-Image Turbo", pipeline_names=_Z_IMAGE_NAMES, detect={"scheduler.shift": 3.0},
+        pipelines=_Z_IMAGE_PIPELINES, conditioning="backend.inference.conditioning:encode_z_image", latents="flux",
+        denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, guidance_offset=1.0,
+        defaults=Defaults(width=1024, height=1024, steps=9, guidance=1.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=509,
+        preview_factors=_FLUX_PREVIEW,
+    ),
+    Family(
+        id="z-image", title="Z-Image", pipeline_names=_Z_IMAGE_NAMES, detect={}, pipelines=_Z_IMAGE_PIPELINES,
+        conditioning="backend.inference.conditioning:encode_z_image", latents="flux", denoiser="transformer", flow=True,
+        samplers=FLOW_SAMPLERS, guidance_offset=1.0, defaults=Defaults(width=1024, height=1024, steps=50, guidance=5.0, sampler="Euler"),
+        size_step=16, wide=True, prompt_tokens=509, preview_factors=_FLUX_PREVIEW,
+    ),
+    Family(
+        id="chroma", title="Chroma", pipeline_names=("ChromaPipeline", "ChromaImg2ImgPipeline", "ChromaInpaintPipeline"), detect={},
+        pipelines={"txt2img": "diffusers:ChromaPipeline"}, conditioning="backend.inference.conditioning:encode_chroma", latents="flux",
+        denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
+        defaults=Defaults(width=1024, height=1024, steps=35, guidance=5.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=511,
+        preview_factors=_FLUX_PREVIEW,
+    ),
+    Family(
+        id="sana", title="Sana", pipeline_names=("SanaPipeline",), detect={}, pipelines={"txt2img": "diffusers:SanaPipeline"},
+        conditioning="backend.inference.conditioning:encode_sana", latents="sana", denoiser="transformer", flow=True,
+        samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, guidance=4.5, sampler="DPM++ 2M"), size_step=32, wide=True,
+        call={"use_resolution_binning": False, "clean_caption": False}, prompt_tokens=298,
+    ),
+    Family(
+        id="lumina2", title="Lumina-Image 2", pipeline_names=("Lumina2Pipeline", "Lumina2Text2ImgPipeline"), detect={},
+        pipelines={"txt2img": "diffusers:Lumina2Pipeline"}, conditioning="backend.inference.conditioning:encode_lumina2", latents="flux",
+        denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS,
+        defaults=Defaults(width=1024, height=1024, steps=30, guidance=4.0, sampler="Euler"), size_step=16, wide=True,
+        prompt_tokens=226, preview_factors=_FLUX_PREVIEW,
+    ),
+    Family(
+        id="auraflow", title="AuraFlow", pipeline_names=("AuraFlowPipeline",), detect={}, pipelines={"txt2img": "diffusers:AuraFlowPipeline"},
+        conditioning="backend.inference.conditioning:encode_auraflow", latents="sdxl", denoiser="transformer", flow=True,
+        samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, steps=50, guidance=3.5, sampler="Euler"), own_size=False,
+        size_step=16, side_max=1536, prompt_tokens=255, preview_factors=_SDXL_PREVIEW,
+    ),
+    Family(
+        id="flux2-klein", title="Flux.2 klein", pipeline_names=_KLEIN_NAMES, detect={"model_index.is_distilled": True},
+        pipelines=_KLEIN_PIPELINES, conditioning="backend.inference.conditioning:encode_klein", latents="flux2", denoiser="transformer",
+        supports=frozenset(), flow=True, samplers=FLOW_SAMPLERS, layout=_ROWS,
+        defaults=Defaults(width=1024, height=1024, steps=4, guidance=1.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=509,
+        why_not={
+            "guidance": "Flux.2 klein learned to draw in few steps without guidance.",
+            "negative_prompt": "Flux.2 klein draws without guidance, so there is nothing to lead it away from.",
+        },
+    ),
+    Family(
+        id="flux2-klein-base", title="Flux.2 klein base", pipeline_names=_KLEIN_NAMES, detect={}, pipelines=_KLEIN_PIPELINES,
+        conditioning="backend.inference.conditioning:encode_klein", latents="flux2", denoiser="transformer", flow=True,
+        samplers=FLOW_SAMPLERS, layout=_ROWS, defaults=Defaults(width=1024, height=1024, steps=50, guidance=4.0, sampler="Euler"),
+        size_step=16, wide=True, prompt_tokens=509,
+    ),
+    Family(
+        id="flux2-dev", title="Flux.2 dev", pipeline_names=("Flux2Pipeline",), detect={}, pipelines={"txt2img": "diffusers:Flux2Pipeline"},
+        conditioning="backend.inference.conditioning:encode_flux2", latents="flux2", denoiser="transformer",
+        supports=frozenset({"guidance"}), flow=True, samplers=FLOW_SAMPLERS, layout=_ROWS,
+        defaults=Defaults(width=1024, height=1024, steps=50, guidance=4.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=470,
+        why_not={"negative_prompt": _ONE_PASS.format("Flux.2 dev")},
     ),
 )  # fmt: skip
 

@@ -129,7 +129,7 @@ def inspect(path: Path) -> Model:
     try:
         index = _json(path / "model_index.json")
         components = [name for name, value in index.items() if name not in NOT_NEEDED and isinstance(value, list) and len(value) == 2 and value[0]]
-        configs = {name: _config(path / name) for name in components}
+        configs = {"model_index": index, **{name: _config(path / name) for name in components}}
         row = find_family(str(index.get("_class_name")), configs)
         if row is None:
             return Model(name=path.name, path=path, problem=f"It is a {index.get('_class_name')} of a kind that is not supported yet.")
@@ -178,7 +178,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    return _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    names = ("config.json", "scheduler_config.json")
+    return next((_json(folder / name) for name in names if (folder / name).is_file()), {})
 
 
 def _check_weights(folder: Path) -> int:

@@ -27,8 +27,22 @@ from tests import tiny, tiny_transformers
 from tests.conftest import settings_in, starter_request, wait_until
 
 LANDSCAPE = "snowy mountains by day with the sun on the right"
-FAMILIES = ("starter", "sd1", "sd2", "sdxl", "hunyuan_dit", "sd3", "flux_dev", "pixart_alpha", "hidream")
-"""For Hunyuan-DiT, PixArt and HiDream diffusers has no image-to-image pipeline."""
+FAMILIES = (
+    "starter",
+    "sd1",
+    "sd2",
+    "sdxl",
+    "hunyuan_dit",
+    "sd3",
+    "flux_dev",
+    "pixart_alpha",
+    "hidream",
+    "qwen_image",
+    "z_image",
+    "sana",
+    "flux2_dev",
+)
+"""For Hunyuan-DiT, PixArt, HiDream, Sana and Flux.2 diffusers has no image-to-image pipeline."""
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import SanaPipeline
 from torch import Tensor
 
 from backend.types import Request
+
+_HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 Embeddings = dict[str, "Tensor | list[Tensor] | None"]
 
@@ -129,6 +133,88 @@ def encode_hidream(pipe: Any, request: Request) -> Conditioning:
     return Conditioning(embeddings, _cut_off(pipe.tokenizer_3, request, 127), llama)
 
 
+@torch.inference_mode()
+def encode_qwen(pipe: Any, request: Request) -> Conditioning:
+    """Qwen2.5-VL's 1 x (up to 512) x 3584 and a mask, which is None where nothing is filled up."""
+    embeddings: Embeddings = {}
+    for sign, text in (("", request.prompt), ("negative_", request.negative_prompt))[: 1 + (request.guidance > 1)]:
+        made, mask = pipe.encode_prompt(text, device=pipe.device, max_sequence_length=512)
+        embeddings |= {f"{sign}prompt_embeds": made, f"{sign}prompt_embeds_mask": mask}
+    return Conditioning(embeddings, _cut_off(pipe.tokenizer, request, 512))
+
+
+@torch.inference_mode()
+def encode_z_image(pipe: Any, request: Request) -> Conditioning:
+    """Qwen3's embeddings, as many x 2560 as the prompt has tokens, in lists."""
+    positive, negative = pipe.encode_prompt(
+        [request.prompt], device=pipe.device, do_classifier_free_guidance=request.guidance > 1, negative_prompt=[request.negative_prompt],
+        max_sequence_length=512,
+    )  # fmt: skip
+    before = _before(pipe.tokenizer, [{"role": "user", "content": _HERE}], enable_thinking=True)
+    return Conditioning({"prompt_embeds": positive, "negative_prompt_embeds": negative or None}, _cut_off(pipe.tokenizer, request, 512 - before))
+
+
+@torch.inference_mode()
+def encode_chroma(pipe: Any, request: Request) -> Conditioning:
+    """T5's 1 x 512 x 4096 and a mask that leaves one token of filling."""
+    positive, _, mask, negative, _, negative_mask = pipe.encode_prompt(
+        request.prompt, negative_prompt=request.negative_prompt, device=pipe.device, do_classifier_free_guidance=request.guidance > 1,
+        max_sequence_length=512,
+    )  # fmt: skip
+    return Conditioning(_with_masks(positive, mask, negative, negative_mask), _cut_off(pipe.tokenizer, request, 511))
+
+
+@torch.inference_mode()
+def encode_sana(pipe: Any, request: Request) -> Conditioning:
+    """Gemma 2's 1 x 300 x 2304 and a mask. Before the prompt it reads the instruction that Sana learned with."""
+    instruction = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
+    made = pipe.encode_prompt(
+        request.prompt, request.guidance > 1, negative_prompt=request.negative_prompt, device=pipe.device, clean_caption=False,
+        max_sequence_length=300, complex_human_instruction=instruction,
+    )  # fmt: skip
+    return Conditioning(_with_masks(*made), _cut_off(pipe.tokenizer, request, 298, read=_lowered))
+
+
+@torch.inference_mode()
+def encode_lumina2(pipe: Any, request: Request) -> Conditioning:
+    """Gemma 2's 1 x 256 x 2304 and a mask. Of the 256 tokens, Lumina's own words before the prompt take some."""
+    made = pipe.encode_prompt(
+        request.prompt, request.guidance > 1, negative_prompt=request.negative_prompt, device=pipe.device, max_sequence_length=256
+    )
+    before = len(pipe.tokenizer(f"{pipe.system_prompt} <Prompt Start> ").input_ids)
+    return Conditioning(_with_masks(*made), _cut_off(pipe.tokenizer, request, 256 - before))
+
+
+@torch.inference_mode()
+def encode_auraflow(pipe: Any, request: Request) -> Conditioning:
+    """UMT5's 1 x 256 x 2048; what it does not mean is zeros already, and the masks are asked for and not used."""
+    made = pipe.encode_prompt(request.prompt, request.negative_prompt, request.guidance > 1, device=pipe.device, max_sequence_length=256)
+    return Conditioning(_with_masks(*made), _cut_off(pipe.tokenizer, request, 255))
+
+
+@torch.inference_mode()
+def encode_flux2(pipe: Any, request: Request) -> Conditioning:
+    """Three layers of Mistral 3 side by side, 1 x 512 x 15360. Guidance is one of the denoiser's own inputs."""
+    made, _ = pipe.encode_prompt(request.prompt, device=pipe.device, max_sequence_length=512)
+    told = [
+        {"role": "system", "content": [{"type": "text", "text": pipe.system_message}]},
+        {"role": "user", "content": [{"type": "text", "text": _HERE}]},
+    ]
+    before = _before(pipe.tokenizer, told)
+    return Conditioning({"prompt_embeds": made}, _cut_off(getattr(pipe.tokenizer, "tokenizer", pipe.tokenizer), request, 512 - before))
+
+
+@torch.inference_mode()
+def encode_klein(pipe: Any, request: Request) -> Conditioning:
+    """Three layers of Qwen3 side by side, 1 x 512 x 7680 (4B)."""
+    embeddings: Embeddings = {}
+    guided = request.guidance > 1 and not pipe.config.is_distilled
+    for sign, text in (("", request.prompt), ("negative_", request.negative_prompt))[: 1 + guided]:
+        embeddings[f"{sign}prompt_embeds"], _ = pipe.encode_prompt(text, device=pipe.device, max_sequence_length=512)
+    before = _before(pipe.tokenizer, [{"role": "user", "content": _HERE}], enable_thinking=False)
+    return Conditioning(embeddings, _cut_off(pipe.tokenizer, request, 512 - before))
+
+
 def _with_pooled(positive: Tensor, negative: Tensor | None, pooled: Tensor, negative_pooled: Tensor | None) -> Embeddings:
     return {
         "prompt_embeds": positive,
@@ -152,6 +238,12 @@ def _with_masks(positive: Tensor, mask: Tensor, negative: Tensor | None, negativ
 def _lowered(text: str) -> str:
     """As PixArt's and Sana's pipelines read it."""
     return text.lower().strip()
+
+
+def _before(tokenizer: Any, messages: list[dict[str, Any]], **how: bool) -> int:
+    """How many tokens a chat template puts before the prompt, which `messages` have as _HERE."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **how)
+    return len(getattr(tokenizer, "tokenizer", tokenizer)(text.split(_HERE)[0], add_special_tokens=False).input_ids)
 
 
 def _cut_off(tokenizer: Any, request: Request, room: int = 0, *, read: Callable[[str], str] = str) -> tuple[str, ...]:

@@ -31,8 +31,11 @@ class Levels:
     options: Mapping[str, object]
     """Of a schedule type; none for the model's own way."""
 
-    def of(self, steps: int, sigmas: Any, mu: float | None) -> Tensor:
-        """The levels of all steps, falling, without the 0 at the end. `sigmas` and `mu` (the shift for this size) come from the pipeline."""
+    def of(self, steps: int, sigmas: Any, mu: float | None) -> tuple[Tensor, Tensor]:
+        """The levels of all steps, falling, without the 0 at the end, and the timesteps that the model is told for them.
+
+        `sigmas` and `mu` (the shift for this size) come from the pipeline.
+        """
         config = self.model_scheduler.config
         if not self.options and sigmas is None and "flow_shift" in config:
             return self._solvers_own(steps)
@@ -46,13 +49,13 @@ class Levels:
             last = 1 / steps if self.options["timestep_spacing"] == "trailing" else 1 / scheduler.config["num_train_timesteps"]
             sigmas = np.linspace(1.0, last, steps)
         scheduler.set_timesteps(steps, sigmas=sigmas, mu=mu if dynamic else None)
-        return scheduler.sigmas[:-1]
+        return scheduler.sigmas[:-1], scheduler.timesteps
 
-    def _solvers_own(self, steps: int) -> Tensor:
+    def _solvers_own(self, steps: int) -> tuple[Tensor, Tensor]:
         """As a model has them whose scheduler is one of the multistep solvers."""
         scheduler = type(self.model_scheduler).from_config(self.model_scheduler.config)
         scheduler.set_timesteps(steps)
-        return scheduler.sigmas[:-1]
+        return scheduler.sigmas[:-1], scheduler.timesteps.float()
 
 
 def on_levels(code: type[Any], levels: Levels) -> type[Any]:
@@ -63,14 +66,13 @@ def on_levels(code: type[Any], levels: Levels) -> type[Any]:
         self: Any, num_inference_steps: int | None = None, device: Any = None, sigmas: Any = None, mu: float | None = None, **_: Any
     ) -> None:
         self.num_inference_steps = len(sigmas) if num_inference_steps is None else num_inference_steps
-        these = levels.of(self.num_inference_steps, sigmas, mu).clone()
-        timesteps = these * self.config.num_train_timesteps
+        these, timesteps = levels.of(self.num_inference_steps, sigmas, mu)
         if heun:  # two calls of the model for each step but the last
             these = torch.cat([these[:1], these[1:].repeat_interleave(2)])
             timesteps = torch.cat([timesteps[:1], timesteps[1:].repeat_interleave(2)])
             self.dt = self.prev_derivative = None
         if multistep:
-            these[0] = min(float(these[0]), 1 - NEVER_ALL_NOISE)
+            these = these.clamp(max=1 - NEVER_ALL_NOISE)
         self.sigmas = torch.cat([these, torch.zeros(1)])
         self.timesteps = timesteps.to(device)
         self._step_index = self._begin_index = None
