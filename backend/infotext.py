@@ -32,9 +32,12 @@ class Parameters:
     """Key to value as text, in the order written; quoted values are unquoted."""
 
 
-def write(request: Request, *, seed: int, model_hash: str, version: str, size: tuple[int, int] | None = None) -> str:
-    """The infotext of one picture of this request. `size` is the picture's own, where it is not the request's."""
-    schedule = resolve_schedule(find_sampler(request.sampler), request.scheduler)
+def write(request: Request, *, seed: int, model_hash: str, version: str, size: tuple[int, int] | None = None, flow: bool = False) -> str:
+    """The infotext of one picture of this request. `size` is the picture's own, where it is not the request's.
+
+    `flow` is for models that learned by flow matching.
+    """
+    schedule = resolve_schedule(find_sampler(request.sampler), request.scheduler, flow=flow)
     values: dict[str, object] = {
         "Steps": request.steps,
         "Sampler": request.sampler,

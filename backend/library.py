@@ -21,6 +21,9 @@ CHECKPOINT_FOLDERS = ("Stable-diffusion", "checkpoints", "diffusers")
 NOT_NEEDED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that some folders name and Atelier never loads."""
 
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+"""The files that a tokenizer may keep its words in."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -124,20 +127,34 @@ def inspect(path: Path) -> Model:
     try:
         index = _json(path / "model_index.json")
         components = [name for name, value in index.items() if name not in NOT_NEEDED and isinstance(value, list) and len(value) == 2 and value[0]]
-        configs = {name: _config(path / name) for name in components}
+        configs = {"model_index": index, **{name: _config(path / name) for name in components}}
         row = find_family(str(index.get("_class_name")), configs)
         if row is None:
             return Model(name=path.name, path=path, problem=f"It is a {index.get('_class_name')} of a kind that is not supported yet.")
         sizes = [_check_weights(path / name) for name in components if (path / name / "config.json").is_file()]
-        missing = [name for name in components if not (path / name).is_dir()]
-        if missing:
-            raise Damage(f"Its part “{missing[0]}” is missing. Copy the whole folder again.")
+        _check_parts(path, index, row)
     except Damage as damage:
         return Model(name=path.name, path=path, problem=str(damage))
     variant = "fp16" if ".fp16" in weight_files(path / row.denoiser)[0].name else None
     return Model(
         name=path.name, path=path, family_id=row.id, size_bytes=sum(sizes), variant=variant, defaults=_defaults(row, configs), words=_words(path)
     )
+
+
+def _check_parts(path: Path, index: Mapping[str, Any], row: Family) -> None:
+    """Raises Damage where a part that this family needs is not there, or is an empty shell."""
+    for name, value in index.items():
+        if not isinstance(value, list) or name in NOT_NEEDED:
+            continue
+        if not value[0] or not (path / name).is_dir():
+            if name not in row.needless:
+                what = f", a {value[1]}," if value[0] else ""
+                raise Damage(f"Its part “{name}”{what} is missing. Copy the whole folder again.")
+        elif name.startswith("tokenizer"):
+            if not any((path / name / file).is_file() for file in VOCABULARIES):
+                raise Damage(f"Its part “{name}” has no vocabulary. Copy the whole folder again.")
+        elif name.startswith(("text_encoder", "transformer", "unet", "vae")):
+            _json(path / name / "config.json")
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -155,7 +172,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    return _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    names = ("config.json", "scheduler_config.json")
+    return next((_json(folder / name) for name in names if (folder / name).is_file()), {})
 
 
 def _check_weights(folder: Path) -> int:
@@ -171,12 +189,17 @@ def _check_weights(folder: Path) -> int:
         raise Damage(f"Its part “{folder.name}” cannot be loaded: {why}")
     for file in files:
         check_safetensors(file)
+    for index in folder.glob("*.safetensors.index.json"):
+        parts = set(_json(index).get("weight_map", {}).values())
+        absent = sorted(part for part in parts if not (folder / part).is_file())
+        if absent and parts & {file.name for file in files}:
+            raise Damage(f"{folder.name}/{absent[0]} is missing. Copy it again.")
     return sum(file.stat().st_size for file in files)
 
 
 def _defaults(row: Family, configs: Mapping[str, Mapping[str, Any]]) -> Defaults:
     """The row's defaults, at the size that this very model was trained for."""
-    sample = configs.get(row.denoiser, {}).get("sample_size")
+    sample = configs.get(row.denoiser, {}).get("sample_size") if row.own_size else None
     channels = configs.get("vae", {}).get("block_out_channels") or configs.get("vae", {}).get("encoder_block_out_channels")
     if isinstance(sample, int) and isinstance(channels, list):
         side = sample * 2 ** (len(channels) - 1)

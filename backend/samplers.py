@@ -40,6 +40,9 @@ class Sampler:
     aliases: tuple[str, ...] = ()
     sample_space: str = "sigma"
     """"sigma": samples are x0 + sigma * noise; "alpha": samples are sqrt(a) * x0 + sqrt(1 - a) * noise."""
+    flow: str = ""
+    """"module:Class" of the scheduler for models that learned by flow matching; empty where this solver has none for them."""
+    flow_options: Mapping[str, object] = field(default_factory=dict)
 
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -57,33 +60,47 @@ SCHEDULES: tuple[Schedule, ...] = (
 _SPACED = (AUTOMATIC, "Uniform", "SGM Uniform", "Simple", "Normal", "DDIM")
 _ALL = tuple(schedule.name for schedule in SCHEDULES)
 _PLUS_PLUS = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint", "final_sigmas_type": "zero"}
+_SDE = {**_PLUS_PLUS, "algorithm_type": "sde-dpmsolver++"}
+_FLOW = {"prediction_type": "flow_prediction"}
 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler(name="DPM++ 2M", code="diffusers:DPMSolverMultistepScheduler", options=_PLUS_PLUS, automatic="Karras",
-            schedules=_ALL, aliases=("k_dpmpp_2m",), sample_space="alpha"),
+            schedules=_ALL, aliases=("k_dpmpp_2m",), sample_space="alpha",
+            flow="diffusers:DPMSolverMultistepScheduler", flow_options={**_PLUS_PLUS, **_FLOW}),
     Sampler(name="DPM++ SDE", code="diffusers:DPMSolverSDEScheduler", automatic="Karras", schedules=_ALL, aliases=("k_dpmpp_sde",)),
-    Sampler(name="DPM++ 2M SDE", code="diffusers:DPMSolverMultistepScheduler", options={**_PLUS_PLUS, "algorithm_type": "sde-dpmsolver++"},
-            automatic="Exponential", schedules=_ALL, aliases=("k_dpmpp_2m_sde",), sample_space="alpha"),
+    Sampler(name="DPM++ 2M SDE", code="diffusers:DPMSolverMultistepScheduler", options=_SDE,
+            automatic="Exponential", schedules=_ALL, aliases=("k_dpmpp_2m_sde",), sample_space="alpha",
+            flow="diffusers:DPMSolverMultistepScheduler", flow_options={**_SDE, **_FLOW}),
     Sampler(name="DPM++ 2M SDE Heun", code="diffusers:DPMSolverMultistepScheduler",
-            options={**_PLUS_PLUS, "algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
+            options={**_SDE, "solver_type": "heun"},
             automatic="Exponential", schedules=_ALL, aliases=("k_dpmpp_2m_sde_heun",), sample_space="alpha"),
     Sampler(name="Euler a", code="diffusers:EulerAncestralDiscreteScheduler", schedules=_SPACED, aliases=("k_euler_a", "k_euler_ancestral")),
-    Sampler(name="Euler", code="diffusers:EulerDiscreteScheduler", schedules=_ALL, aliases=("k_euler",)),
+    Sampler(name="Euler", code="diffusers:EulerDiscreteScheduler", schedules=_ALL, aliases=("k_euler",),
+            flow="diffusers:FlowMatchEulerDiscreteScheduler"),
     Sampler(name="LMS", code="diffusers:LMSDiscreteScheduler", schedules=_ALL, aliases=("k_lms",)),
-    Sampler(name="Heun", code="diffusers:HeunDiscreteScheduler", schedules=_ALL, aliases=("k_heun",)),
+    Sampler(name="Heun", code="diffusers:HeunDiscreteScheduler", schedules=_ALL, aliases=("k_heun",),
+            flow="diffusers:FlowMatchHeunDiscreteScheduler"),
     Sampler(name="DPM2", code="diffusers:KDPM2DiscreteScheduler", automatic="Karras", schedules=_ALL, aliases=("k_dpm_2",)),
     Sampler(name="DPM2 a", code="diffusers:KDPM2AncestralDiscreteScheduler", automatic="Karras", schedules=_ALL, aliases=("k_dpm_2_a",)),
     Sampler(name="DDIM", code="diffusers:DDIMScheduler", options={"set_alpha_to_one": False, "clip_sample": False},
             automatic="DDIM", schedules=_SPACED, aliases=("ddim",), sample_space="alpha"),
     Sampler(name="PLMS", code="diffusers:PNDMScheduler", options={"skip_prk_steps": True, "set_alpha_to_one": False},
             automatic="DDIM", schedules=_SPACED, aliases=("plms",), sample_space="alpha"),
-    Sampler(name="UniPC", code="diffusers:UniPCMultistepScheduler", schedules=_ALL, aliases=("unipc",), sample_space="alpha"),
-    Sampler(name="LCM", code="diffusers:LCMScheduler", automatic="DDIM", schedules=(AUTOMATIC,), aliases=("k_lcm",), sample_space="alpha"),
+    Sampler(name="UniPC", code="diffusers:UniPCMultistepScheduler", schedules=_ALL, aliases=("unipc",), sample_space="alpha",
+            flow="diffusers:UniPCMultistepScheduler", flow_options={"solver_order": 2, "solver_type": "bh2", **_FLOW}),
+    Sampler(name="LCM", code="diffusers:LCMScheduler", automatic="DDIM", schedules=(AUTOMATIC,), aliases=("k_lcm",), sample_space="alpha",
+            flow="diffusers:FlowMatchLCMScheduler"),
     Sampler(name="DDPM", code="diffusers:DDPMScheduler", options={"clip_sample": False}, automatic="DDIM",
             schedules=_SPACED, aliases=("ddpm",), sample_space="alpha"),
     Sampler(name="DEIS", code="diffusers:DEISMultistepScheduler", options={"solver_order": 2, "algorithm_type": "deis"},
             schedules=_ALL, aliases=("deis",), sample_space="alpha"),
 )  # fmt: skip
+
+FLOW_SAMPLERS = tuple(row.name for row in SAMPLERS if row.flow)
+"""Those that can draw with a model that learned by flow matching."""
+
+FLOW_SCHEDULES = (AUTOMATIC, "Uniform", "Karras", "Exponential", "SGM Uniform", "Simple", "Normal", "Beta")
+"""What such a model can use. There, `Automatic` is the model's own schedule, whatever the sampler."""
 
 NOT_YET = ("DPM++ 2S a", "DPM++ 3M SDE", "DPM fast", "DPM adaptive", "Restart", "DDIM CFG++")
 NOT_YET_SCHEDULES = ("Polyexponential", "KL Optimal", "Align Your Steps", "Turbo")
@@ -136,10 +153,13 @@ def split_combined(sampler: str, schedule: str = AUTOMATIC) -> tuple[str, str]:
     return find_sampler(sampler).name, schedule
 
 
-def resolve_schedule(sampler: Sampler, name: str) -> Schedule:
-    """The schedule that the sampler will really use, with `Automatic` resolved. Raises BadRequest where the two do not fit."""
+def resolve_schedule(sampler: Sampler, name: str, *, flow: bool = False) -> Schedule:
+    """The schedule that the sampler will really use, with `Automatic` resolved. Raises BadRequest where the two do not fit.
+
+    With `flow`, for models that learned by flow matching, `Automatic` stays what it is: the model's own.
+    """
     schedule = find_schedule(name)
     if schedule.name not in sampler.schedules:
         fit = ", ".join(sampler.schedules)
         raise BadRequest({"scheduler": f"{sampler.name} cannot use the schedule type {schedule.name}. It can use: {fit}."})
-    return find_schedule(sampler.automatic) if schedule.name == AUTOMATIC else schedule
+    return find_schedule(sampler.automatic) if schedule.name == AUTOMATIC and not flow else schedule

@@ -15,7 +15,13 @@ from backend.library import Model
 _CLIP_WORDS = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
 """How CLIP cuts text into words before byte-pair encoding."""
 
+_QWEN_WORDS = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+"""And how Qwen does."""
+
 _SPECIAL = re.compile(r"<\|startoftext\|>|<\|endoftext\|>")
+
+
+CLIP_TOKENS = 75
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,12 @@ class TokenCounter:
         self._lock = threading.Lock()
 
     def count(self, model: Model, text: str) -> Count:
-        tokenizer = self._tokenizer(model.path / "tokenizer")
+        folder, limit = model.path / model.family.tokenizer, model.family.prompt_tokens
+        if not folder.is_dir():  # left out, as the family may
+            folder, limit = model.path / "tokenizer", CLIP_TOKENS
+        tokenizer = self._tokenizer(folder)
         ids = tokenizer.encode(_SPECIAL.sub(" ", text), add_special_tokens=False).ids if tokenizer else []
-        return Count(len(ids), model.family.prompt_tokens, unknown_words(model, text))
+        return Count(len(ids), limit, unknown_words(model, text))
 
     def _tokenizer(self, folder: Path) -> Tokenizer | None:
         with self._lock:
@@ -70,6 +79,8 @@ def _load(folder: Path) -> Tokenizer | None:
         return None
     pairs = [line.split() for line in lines if not line.startswith("#version")]
     merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+    if not any(word.endswith("</w>") for word in vocabulary):
+        return _byte_level(vocabulary, merges)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -79,4 +90,14 @@ def _load(folder: Path) -> Tokenizer | None:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _byte_level(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """Qwen's, in whose vocabulary a space belongs to the word after it."""
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(_QWEN_WORDS, behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     return tokenizer

@@ -23,12 +23,26 @@ from backend.library import Library
 from backend.painting import Refiner
 from backend.samplers import SAMPLERS
 from backend.types import Failed, Request, Result, make_request
-from tests import tiny
+from tests import tiny, tiny_transformers
 from tests.conftest import settings_in, starter_request, wait_until
 
 LANDSCAPE = "snowy mountains by day with the sun on the right"
-FAMILIES = ("starter", "sd1", "sd2", "sdxl", "hunyuan_dit")
-"""The last one has no image-to-image pipeline in diffusers."""
+FAMILIES = (
+    "starter",
+    "sd1",
+    "sd2",
+    "sdxl",
+    "hunyuan_dit",
+    "sd3",
+    "flux_dev",
+    "pixart_alpha",
+    "hidream",
+    "qwen_image",
+    "z_image",
+    "sana",
+    "flux2_dev",
+)
+"""For Hunyuan-DiT, PixArt, HiDream, Sana and Flux.2 diffusers has no image-to-image pipeline."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +50,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with the starter model and a tiny one of each other family."""
     folder = tmp_path_factory.mktemp("families")
     for name in (*FAMILIES[1:], "sdxl_refiner"):
-        getattr(tiny, name)(folder / "models" / name)
+        build = getattr(tiny, name, None) or getattr(tiny_transformers, name)
+        build(folder / "models" / name)
     settings = settings_in(folder, models=(folder / "models",))
     running = Engine(settings, Library(settings.folders.models))
     running.start()

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import CLIPTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTokenizer, Qwen2Tokenizer
 
 from backend import settings
 from backend.library import Model, inspect
@@ -51,3 +52,19 @@ def test_words_a_teaching_model_does_not_know_are_named() -> None:
 
 def test_a_model_without_a_tokenizer_counts_nothing(tmp_path: Path) -> None:
     assert TokenCounter().count(Model(name="x", path=tmp_path, family_id="sd1"), "a cat").count == 0
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "<|" not in text])
+def test_qwens_two_files_are_counted_as_qwen_counts(text: str, tmp_path: Path) -> None:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    made.train_from_iterator(TEXTS, trainer)
+    layout = json.loads(made.to_str())["model"]
+    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in layout["merges"]]
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "vocab.json").write_text(json.dumps(layout["vocab"]), "utf-8")
+    (tmp_path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)), "utf-8")
+    real = Qwen2Tokenizer(vocab=layout["vocab"], merges=merges)
+    counted = TokenCounter().count(Model(name="q", path=tmp_path, family_id="qwen-image"), text)
+    assert (counted.count, counted.limit) == (len(real(text).input_ids), 512)

@@ -70,11 +70,12 @@ class ModelCache:
         check()
         code: type[DiffusionPipeline] = named(model.family.pipelines[model.family.task])
         accepted = inspect.signature(code.__init__).parameters
-        absent = {name: None for name in NOT_NEEDED if name in accepted}
+        left_out = (name for name in model.family.needless if not (model.path / name).is_dir())
+        absent = {name: None for name in (*NOT_NEEDED, *left_out) if name in accepted}
         extra = {"requires_safety_checker": False} if "safety_checker" in absent else {}
         try:
             pipe = code.from_pretrained(
-                model.path, dtype=self._device.dtype, variant=model.variant, use_safetensors=True,
+                model.path, dtype=self._device.precision(model.family.wide), variant=model.variant, use_safetensors=True,
                 local_files_only=True, **absent, **extra,
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:

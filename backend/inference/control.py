@@ -17,7 +17,7 @@ from backend.control_models import ControlModel
 from backend.controlling import Control
 from backend.errors import BadRequest
 from backend.inference.cache import Loaded, named
-from backend.inference.controlled import Unit, controlled
+from backend.inference.controlled import Done, Unit, controlled
 from backend.inference.picture_prompts import PictureUnit, attended
 from backend.inference.running import Run, Studio
 from backend.inference.starting import Start, padded
@@ -29,19 +29,19 @@ TO_PAINT = -1.0
 
 @dataclass(frozen=True)
 class Controls:
-    """What acts on one pass, and how: `on` is the family's own way, a context manager (denoiser, controls, guided, calls)."""
+    """What acts on one pass, and how: `on` is the family's own way, a context manager (denoiser, controls, guided, calls, done)."""
 
     on: str = ""
     units: tuple[Unit, ...] = ()
     pictures: tuple[PictureUnit, ...] = ()
 
     @contextlib.contextmanager
-    def acting(self, denoiser: Any, *, guided: bool, calls: int) -> Iterator[None]:
-        """While the block runs, in which the denoiser is called `calls` times."""
+    def acting(self, denoiser: Any, *, guided: bool, calls: int, done: Done) -> Iterator[None]:
+        """While the block runs, which takes `calls` steps of which `done()` are done."""
         if not self.units and not self.pictures:
             yield
             return
-        with named(self.on)(denoiser, self, guided=guided, calls=calls):
+        with named(self.on)(denoiser, self, guided=guided, calls=calls, done=done):
             yield
 
 
@@ -49,9 +49,9 @@ NO_CONTROLS = Controls()
 
 
 @contextlib.contextmanager
-def on_unet(unet: Any, controls: Controls, *, guided: bool, calls: int) -> Iterator[None]:
+def on_unet(unet: Any, controls: Controls, *, guided: bool, calls: int, done: Done) -> Iterator[None]:
     """The way of Stable Diffusion 1, 2 and XL. ControlNets read the prompt alone, so pictures are added behind them."""
-    how = {"guided": guided, "calls": calls}
+    how: dict[str, Any] = {"guided": guided, "calls": calls, "done": done}
     with attended(unet, controls.pictures, **how), controlled(unet, controls.units, **how):
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ UNION_TYPES = {
 }  # fmt: skip
 """Group of a preprocessor to the number that union ControlNets know that kind of map by (ControlNet++, xinsir, 2024)."""
 
+Done = Callable[[], int]
+"""Says how many steps are done."""
+
 Residuals = tuple[list[Tensor], Tensor]
 """What a ControlNet adds to the UNet's skip connections, and to its middle."""
 
@@ -43,16 +47,16 @@ class Unit:
 
 
 @contextlib.contextmanager
-def controlled(unet: nn.Module, units: Sequence[Unit], *, guided: bool, calls: int) -> Iterator[None]:
+def controlled(unet: nn.Module, units: Sequence[Unit], *, guided: bool, calls: int, done: Done | None = None) -> Iterator[None]:
     """While the block runs, every unit acts on the UNet within its range of steps.
 
-    `guided`: batches come as two halves, without and with the prompt. `calls`: how often the UNet will be called.
-    The sums are those of diffusers' StableDiffusionControlNetPipeline and StableDiffusionAdapterPipeline.
+    `guided`: batches come as two halves, without and with the prompt. `calls`: of how many steps; `done` says how many are
+    done, or each call is one. The sums are those of diffusers' StableDiffusionControlNetPipeline and StableDiffusionAdapterPipeline.
     """
     if not units:
         yield
         return
-    plain, speaking = unet.forward, _Speaking(units, guided, calls)
+    plain, speaking = unet.forward, _Speaking(units, guided, calls, done or each_call())
 
     def forward(sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, **more: Any) -> Any:
         said = speaking.at_next_step(sample, timestep, encoder_hidden_states, more.get("added_cond_kwargs"))
@@ -76,23 +80,31 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
             module.forward = before
 
 
+def each_call() -> Done:
+    """For a denoiser that is called once a step: how many steps are done at each call."""
+    return itertools.count().__next__
+
+
+def during(done: int, steps: int) -> tuple[float, float]:
+    """The shares of all steps at which a step begins and ends."""
+    return done / steps, (done + 1) / steps
+
+
 def acts(control: Control, begun: float, ended: float) -> bool:
     """Whether a control acts in a step that goes from one share of all steps to another, as in diffusers."""
     return bool(control.weight) and begun >= control.start and ended <= control.end
 
 
 class _Speaking:
-    """Counts the steps, and keeps what is the same at each of them."""
+    """Knows the step, and keeps what is the same at each of them."""
 
-    def __init__(self, units: Sequence[Unit], guided: bool, calls: int) -> None:
-        self._units, self._guided, self._calls = units, guided, calls
-        self._done = 0
+    def __init__(self, units: Sequence[Unit], guided: bool, calls: int, done: Done) -> None:
+        self._units, self._guided, self._calls, self._done = units, guided, calls, done
         self._features: dict[int, list[Tensor]] = {}
 
     def at_next_step(self, sample: Tensor, timestep: Any, prompts: Tensor, added: dict[str, Tensor] | None) -> dict[str, Any]:
         """Further arguments of the UNet's call."""
-        begun, ended = self._done / self._calls, (self._done + 1) / self._calls
-        self._done += 1
+        begun, ended = during(self._done(), self._calls)
         acting = [unit for unit in self._units if acts(unit.control, begun, ended)]
         said: dict[str, Any] = {}
         nets = [unit for unit in acting if unit.kind in ("controlnet", "controlnet-union")]

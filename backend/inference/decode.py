@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from backend.errors import NotFinite
+from backend.inference.latents import moving, unscaled
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def decode(vae: Any, latents: Tensor) -> Image.Image:
         raise NotFinite(
             "The model produced values that are not numbers, so there is no picture. Try another sampler, fewer steps or a lower CFG scale."
         )
-    return _picture(finite(vae, lambda: _pixels(vae, latents), "decoder"))
+    return _picture(finite(vae, lambda: pixels(vae, latents)[0], "decoder"))
 
 
 def finite(vae: Any, work: Callable[[], Tensor], part: str) -> Tensor:
@@ -47,14 +48,14 @@ def finite(vae: Any, work: Callable[[], Tensor], part: str) -> Tensor:
     raise NotFinite(f"The model's image {part} produced values that are not numbers. Try another model or VAE.")
 
 
-def _pixels(vae: Any, latents: Tensor) -> Tensor:
-    """3 x H x W, 0 to 1 where finite."""
-    scaled = latents.to(vae.dtype) / vae.config.scaling_factor
-    return vae.decode(scaled).sample[0].float().add(1).div(2)
+def pixels(vae: Any, latents: Tensor) -> Tensor:
+    """N x 3 x H x W, 0 to 1 where finite."""
+    decoded = vae.decode(unscaled(vae, latents.to(vae.dtype))).sample
+    return (decoded[:, :, 0] if moving(vae) else decoded).float().add(1).div(2)
 
 
-def _picture(pixels: Tensor) -> Image.Image:
-    return Image.fromarray(pixels.clamp(0, 1).mul(255).round().permute(1, 2, 0).to("cpu", torch.uint8).numpy())
+def _picture(colours: Tensor) -> Image.Image:
+    return Image.fromarray(colours.clamp(0, 1).mul(255).round().permute(1, 2, 0).to("cpu", torch.uint8).numpy())
 
 
 @contextlib.contextmanager

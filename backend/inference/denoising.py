@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from backend.families import Family
+from backend.inference import latents as layouts
 from backend.inference import samplers
-from backend.inference.cache import Loaded
+from backend.inference.cache import Loaded, named
+from backend.inference.calling import guided, hearing
 from backend.inference.conditioning import Conditioning
 from backend.inference.control import NO_CONTROLS, Controls
+from backend.inference.flows import rehearse
 from backend.inference.masking import may_change
 from backend.inference.memory import Device
 from backend.inference.preview import Previewer
@@ -141,10 +144,14 @@ def upscaled(latents: Tensor, upscaler: str, rows: int, columns: int) -> Tensor:
     return large[..., top : top + rows, left : left + columns]
 
 
-def latent_size(request: Request, row: Family, scale: int) -> tuple[int, int]:
-    """Rows and columns of latents, for sides rounded up to the family's step."""
-    height, width = (-(-side // row.size_step) * row.size_step // scale for side in (request.height, request.width))
+def drawn_size(request: Request, row: Family) -> tuple[int, int]:
+    """Height and width in pixels that are drawn: the request's, rounded up to the family's step."""
+    height, width = (-(-side // row.size_step) * row.size_step for side in (request.height, request.width))
     return height, width
+
+
+class _Reached(Exception):
+    """The step at which this pass ends for another model to go on. An exception, as not every pipeline heeds `_interrupt`."""
 
 
 def beneath(this: Pass, known: Tensor, noise: Tensor) -> Tensor:
@@ -164,16 +171,26 @@ def denoise(
     request, row = this.request, loaded.model.family
     if this.known is not None and not this.runs:
         return this.known.expand(len(seeds), -1, -1, -1)
-    scheduler = samplers.build(request, loaded.components["scheduler"], seeds, this.begin)
-    pipe = loaded.pipeline(row.task, scheduler=scheduler)
+    scheduler = samplers.build(request, loaded.components["scheduler"], seeds, this.begin, flow=row.flow)
+    pipe, layout = loaded.pipeline(row.task, scheduler=scheduler), named(row.layout)
     pipe.set_progress_bar_config(disable=True)
+    height, width = drawn_size(request, row)
+    if row.fit:
+        named(row.fit)(pipe, height, width)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    shape = (1, loaded.components[row.denoiser].config["in_channels"], *latent_size(request, row, pipe.vae_scale_factor))
+    denoiser = loaded.components[row.denoiser]
+    shape = layouts.shape(layout, pipe, denoiser, height, width)
     drawn = torch.cat([torch.randn(shape, generator=generator) for generator in generators]) if this.noise is None else this.noise
-    drawn = drawn.to(device.torch_device, device.dtype)
+    drawn = drawn.to(device.torch_device, denoiser.dtype)
     noise = drawn * this.noise_multiplier
     known = None if this.known is None else this.known.to(noise).expand_as(noise)
-    scheduler.set_timesteps(this.steps, device=device.torch_device)
+    call = {"num_inference_steps": this.steps, "output_type": "latent", **guided(row, request), **conditioning.repeated(len(seeds)), **row.call}
+    if row.task == "txt2img":
+        call |= {"height": height, "width": width}
+    if row.flow:
+        rehearse(scheduler, pipe, **call, latents=layout.given(noise))
+    else:
+        scheduler.set_timesteps(this.steps, device=device.torch_device)
     start = noised(scheduler, beneath(this, known, drawn), noise, 0) if known is not None and this.begin else noise
     if this.noisy is not None:
         start = this.noisy.to(noise)
@@ -181,28 +198,30 @@ def denoise(
         generators = [torch.Generator("cpu").manual_seed(seed + OTHER_NOISE) for seed in seeds]
     last = (this.stop - this.begin) * scheduler.order if this.stop else len(scheduler.timesteps)
     previews = Previewer(row, loaded.components["vae"], settings.preview_every_seconds, settings.preview_pixels)
-    begun = time.perf_counter()
+    begun, latest = time.perf_counter(), start
 
-    acting = controls.acting(loaded.components[row.denoiser], guided=request.guidance > 1, calls=len(scheduler.timesteps))
-    with acting, samplers.watched(scheduler, find_sampler(request.sampler)) as estimate:
+    with (
+        samplers.watched(scheduler, find_sampler(request.sampler), generators) as estimate,
+        controls.acting(denoiser, guided=request.guidance > 1, calls=len(scheduler.timesteps), done=lambda: estimate.taken),
+    ):
 
-        def after_step(pipe: Any, index: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            part = (index + 1) / last
-            if this.stop and index + 1 >= last:
-                pipe._interrupt = True  # the steps that are left do nothing
+        def after_step(inside: Tensor) -> Tensor:
+            nonlocal latest
+            latest, part = layout.outside(inside, *shape[2:]), estimate.taken / last
             if known is not None and this.mask is not None:
-                old = noised(scheduler, known, noise, index + 1)
+                old = noised(scheduler, known, noise, estimate.taken)
                 change = may_change(this.mask.to(noise), this.done(part), soft=this.soft)
-                tensors = {**tensors, "latents": change * tensors["latents"] + (1 - change) * old}
+                latest = change * latest + (1 - change) * old
+            clean = None if estimate.latents is None else layout.outside(estimate.latents, *shape[2:])
             tell(
                 step=min(round(part * this.runs), this.runs), steps=this.runs, part=part,
-                pace=(time.perf_counter() - begun) / part, preview=previews.make(estimate.latents),
+                pace=(time.perf_counter() - begun) / part, preview=previews.make(clean),
             )  # fmt: skip
-            return tensors
+            if this.stop and estimate.taken >= last:
+                raise _Reached
+            return layout.inside(latest)
 
-        sides = {"height": shape[2] * pipe.vae_scale_factor, "width": shape[3] * pipe.vae_scale_factor}
-        where = {"latents": start, **sides} if row.task == "txt2img" else {"image": start, "denoising_start": NOISED_ALREADY}
-        return pipe(
-            **where, generator=generators, num_inference_steps=this.steps, guidance_scale=request.guidance, output_type="latent",
-            callback_on_step_end=after_step, callback_on_step_end_tensor_inputs=["latents"], **conditioning.repeated(len(seeds)), **row.call,
-        ).images  # fmt: skip
+        where = {"latents": layout.given(start)} if row.task == "txt2img" else {"image": start, "denoising_start": NOISED_ALREADY}
+        with contextlib.suppress(_Reached):
+            pipe(**where, generator=generators, **hearing(row, after_step), **call)
+    return latest

@@ -10,12 +10,13 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from backend.enlarging import Detail
-from backend.inference.cache import Loaded
+from backend.inference.cache import Loaded, named
 from backend.inference.conditioning import Conditioning
 from backend.inference.control import tile_control
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise
 from backend.inference.encode import encode
+from backend.inference.latents import shape
 from backend.inference.running import Run, Studio
 from backend.inference.starting import padded
 from backend.inference.tiling import places, strips
@@ -30,13 +31,14 @@ def detailed(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditionin
     steps = min(int(request.steps * how.denoising_strength), request.steps)
     if not steps:
         return picture
-    scale = loaded.pipeline(row.task).vae_scale_factor
+    pipe, layout = loaded.pipeline(row.task), named(row.layout)
+    scale = pipe.vae_scale_factor * layout.pixels
     grid = max(row.size_step, scale)
     tile = -(-(how.tile or loaded.model.defaults.width) // (OVERLAP * grid)) * OVERLAP * grid
     whole = padded(picture, grid)
     pixels = torch.from_numpy(np.array(whole)).permute(2, 0, 1).float().div(255)
     spots = places(whole.width, whole.height, tile, tile // OVERLAP, grid)
-    noise = _noise(loaded.components[row.denoiser].config["in_channels"], whole.height // scale, whole.width // scale, seed)
+    noise = _noise(shape(layout, pipe, loaded.components[row.denoiser], whole.height, whole.width), seed)
     done = 0
 
     def redrawn(part: Tensor) -> Tensor:
@@ -67,6 +69,6 @@ def detailed(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditionin
     return large.crop((0, 0, *picture.size))
 
 
-def _noise(channels: int, rows: int, columns: int, seed: int) -> Tensor:
+def _noise(size: tuple[int, int, int, int], seed: int) -> Tensor:
     """For the whole picture at once, so that neighbouring tiles have the same noise where they overlap."""
-    return torch.randn((1, channels, rows, columns), generator=torch.Generator("cpu").manual_seed(seed))
+    return torch.randn(size, generator=torch.Generator("cpu").manual_seed(seed))

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from backend.inference.decode import finite
+from backend.inference.latents import moving, scaled
 
 
 @torch.inference_mode()
@@ -24,6 +25,6 @@ def encode(vae: Any, picture: Image.Image) -> Tensor:
 
 
 def _latents(vae: Any, pixels: Tensor) -> Tensor:
-    encoded = vae.encode(pixels.to(vae.dtype))
-    latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-    return latents * vae.config.scaling_factor
+    narrow = pixels.to(vae.dtype)
+    encoded = vae.encode(narrow.unsqueeze(2) if moving(vae) else narrow)
+    return scaled(vae, encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded[0])

@@ -177,7 +177,8 @@ def keep_all(run: Run, studio: Studio, pictures: list[Any], seeds: list[int], mo
             if request.upscale.detail:
                 final = with_details(run, studio, final, image_seed)
         with run.stage("save"):
-            text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size)
+            flow = studio.library.find(request.model).family.flow
+            text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size, flow=flow)
             keep(run, studio, final, image_seed, text, request)
 
 

@@ -21,6 +21,10 @@ class Device:
     """What networks compute in: 16 bit on graphics cards, 32 bit on a CPU, where 16 bit is slower and coarser."""
     title: str
 
+    def precision(self, wide: bool) -> torch.dtype:
+        """What a model is loaded in. `wide` asks for 16 bits that reach as far as 32 do."""
+        return torch.bfloat16 if wide and self.dtype == torch.float16 else self.dtype
+
     @property
     def total(self) -> int:
         """Bytes of memory that the device has in all."""

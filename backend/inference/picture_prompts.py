@@ -23,7 +23,7 @@ from backend.controlling import Control
 from backend.errors import DamagedModel, UnknownModel
 from backend.headers import Damage, check_safetensors
 from backend.inference.control_nets import Weights, weights
-from backend.inference.controlled import acts, replaced_forward
+from backend.inference.controlled import Done, acts, during, each_call, replaced_forward
 from backend.inference.memory import Device
 
 log = logging.getLogger(__name__)
@@ -174,22 +174,21 @@ def load_encoder(found: Path) -> CLIPVisionModelWithProjection:
 
 
 @contextlib.contextmanager
-def attended(unet: Any, units: Sequence[PictureUnit], *, guided: bool, calls: int) -> Iterator[None]:
+def attended(unet: Any, units: Sequence[PictureUnit], *, guided: bool, calls: int, done: Done | None = None) -> Iterator[None]:
     """While the block runs, the UNet attends to the units' pictures too, each within its range of steps.
 
-    `guided`: batches come as two halves, without and with the prompt. `calls`: how often the UNet will be called.
+    Arguments as those of `controlled`.
     """
     if not units:
         yield
         return
     processors, projection, plain = dict(unet.attn_processors), unet.encoder_hid_proj, unet.forward
     unet._load_ip_adapter_weights([_parts(unit.weights) for unit in units])
-    done = 0
+    taken = done or each_call()
 
     def forward(sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, **more: Any) -> Any:
-        nonlocal done
-        scales = [unit.control.weight if acts(unit.control, done / calls, (done + 1) / calls) else 0.0 for unit in units]
-        done += 1
+        moment = during(taken(), calls)
+        scales = [unit.control.weight if acts(unit.control, *moment) else 0.0 for unit in units]
         for processor in unet.attn_processors.values():
             if hasattr(processor, "to_k_ip"):
                 processor.scale = scales

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from backend.families import Family
+from backend.inference.decode import pixels
 
 JPEG_QUALITY = 80
 
@@ -45,8 +46,7 @@ class Previewer:
         return _picture(colours.add(1).div(2)).resize((latents.shape[-1] * 8, latents.shape[-2] * 8), Image.Resampling.BILINEAR)
 
     def _decoded(self, latents: Tensor) -> Image.Image:
-        scaled = latents.to(self._vae.dtype) / self._vae.config.scaling_factor
-        return _picture(self._vae.decode(scaled).sample[0].float().add(1).div(2).permute(1, 2, 0))
+        return _picture(pixels(self._vae, latents)[0].permute(1, 2, 0))
 
 
 def _picture(colours: Tensor) -> Image.Image:
