@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from pydantic import TypeAdapter
 
+from backend import preprocessors
 from backend.errors import AtelierError, BadRequest, Cancelled, WorkerDied
 from backend.families import check
 from backend.inputs import Inputs
@@ -84,11 +85,17 @@ class Engine:
         with self._lock:
             if len(self._queue) >= self._settings.generation.queue_limit:
                 raise BadRequest({"request": f"The queue is full ({len(self._queue)} jobs wait). Please try again when some are done."})
-            self._queue.append(job)
+            self._queue.insert(self._place(job), job)
             self._jobs[job.id] = job
             self._forget_old_jobs()
         self._wake()
         return job
+
+    def _place(self, job: Job) -> int:
+        """Where in the queue a new job waits: last, but maps are read before anything is drawn, as that is short."""
+        if not job.request.reads:
+            return len(self._queue)
+        return next((place for place, other in enumerate(self._queue) if not other.request.reads), len(self._queue))
 
     def _checked(self, request: Request) -> Request:
         """The request with its model's own name, once everything that it names is there and fits."""
@@ -98,6 +105,7 @@ class Engine:
             except AtelierError as error:
                 raise BadRequest({field: error.sentence}) from error
         self.inputs.check(request)
+        preprocessors.check_all(request, self._settings.folders.models)
         if not request.draws:
             return request
         if request.upscale:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backend.controlling import Control
 from backend.enlarging import Upscale
+from backend.preprocessors import find as find_preprocessor
 from backend.samplers import find_sampler, resolve_schedule
 from backend.types import Request
 
@@ -44,6 +46,7 @@ def write(request: Request, *, seed: int, model_hash: str, version: str, size: t
         "Model": request.model,
         "RNG": "CPU",
         **_pictures_in(request),
+        **controls(request),
         "Version": version,
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in values.items() if value is not None)
@@ -87,6 +90,35 @@ def _pictures_in(request: Request) -> dict[str, object]:
     if request.upscale:
         values |= _larger(request.upscale)
     return values
+
+
+def controls(request: Request) -> dict[str, object]:
+    """The keys of A1111's ControlNet extension, one for each unit."""
+    return {f"ControlNet {number}": _unit(control) for number, control in enumerate(request.controls)}
+
+
+def _unit(control: Control) -> str:
+    row = find_preprocessor(control.preprocessor)
+    values: dict[str, object] = {
+        "Module": row.name,
+        "Model": control.model or "None",
+        "Weight": f"{control.weight:g}",
+        "Resize Mode": control.resize_mode,
+        "Processor Res": control.resolution if row.at_resolution else None,
+        "Threshold A": f"{row.setting(0, control.threshold_a):g}" if row.sliders else None,
+        "Threshold B": f"{row.setting(1, control.threshold_b):g}" if len(row.sliders) > 1 else None,
+        "Guidance Start": f"{control.start:g}",
+        "Guidance End": f"{control.end:g}",
+        "Pixel Perfect": control.pixel_perfect,
+        "Control Mode": control.mode,
+    }
+    return ", ".join(f"{key}: {value}" for key, value in values.items() if value is not None)
+
+
+def reading(number: int, request: Request) -> str:
+    """What was read for one unit of a request that only reads maps."""
+    key = f"ControlNet {number}"
+    return f"{key}: {_quoted(str(controls(request)[key]))}"
 
 
 def enlarging(how: Upscale) -> str:

@@ -110,6 +110,7 @@ class Inputs:
 
     def check(self, request: Request) -> None:
         """Raises BadRequest with a sentence where the request's pictures cannot be used."""
+        self._check_controls(request)
         if request.image is None:
             return
         try:
@@ -135,3 +136,16 @@ class Inputs:
         if nothing and not request.image.grow:
             what = "everything is masked, and what is not masked would be painted" if request.mask.invert else "nothing is masked"
             raise BadRequest({"mask": f"Nothing would change, as {what}. Please paint over what should change."})
+
+    def _check_controls(self, request: Request) -> None:
+        wrong = {}
+        for number, control in enumerate(request.controls):
+            for field, named in (("pictures", control.pictures), ("mask", (control.mask,) if control.mask else ())):
+                try:
+                    for identifier in named:
+                        self.size(identifier)
+                except BadPicture:
+                    what = "A picture" if field == "pictures" else "The mask"
+                    wrong[f"controls.{number}.{field}"] = f"{what} of control unit {number + 1} is not kept here any more. Please choose it again."
+        if wrong:
+            raise BadRequest(wrong)

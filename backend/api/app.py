@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from backend.access import Guard
 from backend.api import batches as batch_routes
-from backend.api import extras, health, inputs, jobs, sdapi
+from backend.api import controlnet, controls, extras, health, inputs, jobs, sdapi
 from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
@@ -36,6 +36,8 @@ def create(engine: Engine, batches: Batches, library: Library, settings: Setting
         batch_routes.router(engine, batches),
         sdapi.router(engine, library, settings),
         extras.router(engine, library),
+        controls.router(engine, library, settings),
+        controlnet.router(engine, library),
     ):
         app.include_router(routes)
     app.add_middleware(Guard)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from backend.api.control_bodies import controls_of
 from backend.errors import BadPicture, BadRequest
 from backend.inputs import Input, Inputs
 from backend.painting import MASKED_CONTENTS, RESIZE_MODES
@@ -48,6 +49,7 @@ class Drawing(BaseModel):
     refiner_switch_at: float | None = None
     styles: list[str] | None = None
     script_name: str | None = None
+    alwayson_scripts: dict[str, Any] | None = Field(default=None, exclude=True)
 
     def not_yet(self) -> dict[str, str]:
         """Sentences on what is asked for and not built yet; ignoring those would give another picture than the one wanted."""
@@ -73,6 +75,10 @@ class Drawing(BaseModel):
         if self.refiner_checkpoint not in (None, "", "None"):
             given["refiner"] = {"model": self.refiner_checkpoint, "switch_at": 0.8 if self.refiner_switch_at is None else self.refiner_switch_at}
         return {name: value for name, value in given.items() if value is not None}
+
+    def controls(self, inputs: Inputs) -> dict[str, object]:
+        """The request's control units, if any. Raises BadRequest."""
+        return controls_of(self.alwayson_scripts, lambda text, field: taken(text, inputs, field, keep=self.save_images))
 
     def echo(self) -> dict[str, Any]:
         """The body as the answer gives it back."""
@@ -100,7 +106,7 @@ class Txt2Img(Drawing):
 
     def to_request(self, model: str, inputs: Inputs) -> Request:
         """Raises BadRequest."""
-        values = self.shared(model)
+        values = self.shared(model) | self.controls(inputs)
         if self.enable_hr:
             same = (None, "", "Use same sampler", "Use same scheduler")
             values["hires"] = {
@@ -141,7 +147,7 @@ class Img2Img(Drawing):
 
     def to_request(self, model: str, inputs: Inputs) -> Request:
         """Raises BadRequest."""
-        values = self.shared(model)
+        values = self.shared(model) | self.controls(inputs)
         if not self.init_images:
             raise BadRequest({"init_images": "There is no picture to start from. Send one in init_images, as base64."})
         picture = taken(self.init_images[0], inputs, "init_images", keep=self.save_images)
@@ -178,7 +184,7 @@ def taken(text: str, inputs: Inputs, field: str, *, keep: bool) -> Input:
     head, comma, rest = text.partition(",")
     try:
         data = base64.b64decode(rest if comma and head.startswith("data:") else text, validate=True)
-        return inputs.take_mask(data, keep=keep) if field == "mask" else inputs.take(data, keep=keep)
+        return inputs.take_mask(data, keep=keep) if field.endswith("mask") else inputs.take(data, keep=keep)
     except (binascii.Error, ValueError) as error:
         raise BadRequest({field: f"{field} is not base64, so it cannot be read as a picture."}) from error
     except BadPicture as error:

@@ -19,6 +19,7 @@ from backend.inference.denoising import Pass, denoise, first_pass, hires_request
 from backend.inference.detail import detailed
 from backend.inference.encode import encode
 from backend.inference.postprocess import enlarge, larger
+from backend.inference.read_maps import read_maps
 from backend.inference.running import Run, Studio, keep
 from backend.inference.starting import Start, prepare
 from backend.inference.upscale import enlarged
@@ -33,6 +34,8 @@ def generate(run: Run, studio: Studio) -> Result:
     """Draw every image of the request. Raises AtelierError; what was finished before stands in `run.pictures`."""
     request = run.request
     studio.device.reset_peak()
+    if request.reads:
+        return read_maps(run, studio)
     if not request.draws:
         return enlarge(run, studio)
     model = studio.library.find(request.model)

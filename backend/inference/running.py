@@ -20,6 +20,7 @@ from backend.errors import Cancelled, SaveFailed
 from backend.hashes import Hashes
 from backend.inference.cache import ModelCache
 from backend.inference.memory import Device
+from backend.inference.preprocess import Reader
 from backend.inference.upscale import Networks
 from backend.inputs import Inputs
 from backend.library import Library
@@ -39,6 +40,10 @@ class Studio:
     networks: Networks
     hashes: Hashes
     inputs: Inputs
+    reader: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", Reader(self.device, self.inputs, self.settings.folders.models))
 
 
 @dataclass

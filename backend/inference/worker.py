@@ -130,6 +130,7 @@ def _plain(error: Exception, studio: Studio) -> AtelierError:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text:
         studio.cache.drop()
         studio.networks.drop()
+        studio.reader.drop()
         return OutOfMemory("The picture needs more memory than is free. Make it smaller, draw fewer images in one batch, or close other programs.")
     log.error("a fault in Atelier", exc_info=error)
     first = (text.strip().splitlines() or [""])[0][:200]

@@ -1,0 +1,1 @@
+"""Reading maps from pictures: how each preprocessor does it."""
