@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,12 @@ from ui.control_units import ControlUnits, asked_of, new_unit, unit_of, with_pic
 pytest_plugins = ["tests.visiting"]
 
 FOLDER = "models/ControlNet"
+PASTE = """data => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(atob(data), letter => letter.charCodeAt(0))], "pasted.png", { type: "image/png" }));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true, cancelable: true }));
+}"""
+"""What a browser does when a picture is pasted that a person copied elsewhere."""
 
 
 @pytest.fixture
@@ -165,6 +172,44 @@ def test_the_picture_of_the_tab_is_taken_where_a_unit_has_none(guest: Visitor, s
     unit.get_by_label("Control Type").select_option("Canny")
     assert (read_map(page, studio, unit) > 127).any()
     assert value(page, "i2i")[0]["pictures"] == []
+
+
+def test_models_that_fit_are_offered_and_some_take_several_pictures(refused: Visitor, studio: Server, picture: Path) -> None:
+    page = refused.tab()
+    told = studio.get("internal/controls")
+    rows = (("edges", "controlnet", "starter", ""), ("edges_xl", "controlnet", "sdxl", ""), ("faces", "ip-adapter", "starter", ""))
+    told["models"] = [dict(zip(("name", "kind", "family", "problem"), row, strict=True)) for row in rows]
+    told["types"]["Canny"] |= {"models": ["edges_xl", "edges"], "default_model": "edges_xl"}
+    page.route("**/internal/controls", lambda route: route.fulfill(json=told))
+    units = open_tab(page)
+    unit = units.locator("article")
+    model = unit.get_by_label("Model", exact=True)
+    expect(model.locator("option")).to_have_text(["None", "edges", "faces", "edges_xl · for Stable Diffusion XL"])
+    expect(model.locator("option").last).to_be_disabled()
+    unit.get_by_label("Control Type").select_option("Canny")
+    expect(model).to_have_value("edges")
+    page.evaluate("document.querySelector('#cnt_ratios [data-family]').dataset.family = 'sdxl'")  # as if another model were chosen
+    expect(unit.locator(".note.bad")).to_have_text("It is for Atelier starter, and the chosen model is Stable Diffusion XL.")
+    page.evaluate("document.querySelector('#cnt_ratios [data-family]').dataset.family = 'starter'")
+    expect(unit.locator(".note.bad")).to_be_hidden()
+
+    data = base64.b64encode(picture.read_bytes()).decode()
+    page.evaluate(PASTE, data)
+    expect(unit.locator(".shown img")).to_have_count(1)
+    unit.get_by_label("Control Type").select_option("All")
+    model.select_option("faces")
+    expect(unit.get_by_role("button", name="Preview")).to_be_hidden()
+    expect(unit.get_by_label("Preprocessor", exact=True)).to_be_hidden()
+    unit.locator(".choose").set_input_files(picture)
+    expect(unit.locator(".shown img")).to_have_count(2)
+    unit.get_by_role("button", name="Take picture 2 away").click()
+    expect(unit.locator(".shown img")).to_have_count(1)
+
+    unit.get_by_label("Ending Control Step", exact=True).fill("0")
+    unit.locator("header .unfold").click()
+    expect(model).to_be_hidden()
+    page.locator("#cnt_generate").click()
+    expect(unit.locator("[data-field=end] .problem")).to_contain_text("Let it end later than it begins.")
 
 
 def test_a_map_is_drawn_by_hand(guest: Visitor, studio: Server) -> None:

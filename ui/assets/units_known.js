@@ -52,7 +52,8 @@
         groups.set(row.group, [...(groups.get(row.group) ?? []), { value: row.name, text: row.ready ? row.title : `${row.title} (not here yet)` }]);
       }
       const first = { value: none, text: rows.find((row) => row.name === none)?.title ?? "None" };
-      return [[null, [first]], ...(named ? [[null, [...groups.values()].flat()]] : groups)];
+      const headed = [...groups].map(([group, options]) => [named || group === ALL ? null : group, options]);
+      return [[null, [first]], ...headed];
     },
 
     // Why a model cannot be used with models of that family; empty where it can.
