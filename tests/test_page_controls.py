@@ -177,8 +177,8 @@ def test_the_picture_of_the_tab_is_taken_where_a_unit_has_none(guest: Visitor, s
 def test_models_that_fit_are_offered_and_some_take_several_pictures(refused: Visitor, studio: Server, picture: Path) -> None:
     page = refused.tab()
     told = studio.get("internal/controls")
-    rows = (("edges", "controlnet", "starter", ""), ("edges_xl", "controlnet", "sdxl", ""), ("faces", "ip-adapter", "starter", ""))
-    told["models"] = [dict(zip(("name", "kind", "family", "problem"), row, strict=True)) for row in rows]
+    rows = (("edges", "controlnet", "starter"), ("edges_xl", "controlnet", "sdxl"), ("faces", "ip-adapter", "starter"))
+    told["models"] = [{"name": name, "kind": kind, "families": [family], "problem": ""} for name, kind, family in rows]
     told["types"]["Canny"] |= {"models": ["edges_xl", "edges"], "default_model": "edges_xl"}
     page.route("**/internal/controls", lambda route: route.fulfill(json=told))
     units = open_tab(page)
