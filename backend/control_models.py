@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from backend.controlling import Control
 from backend.errors import AtelierError, DamagedModel, UnknownModel
 from backend.families import FAMILIES, Family
 from backend.headers import Damage, check_safetensors, tensor_sizes
+from backend.types import Request
 
 FOLDERS = ("starter/control", "ControlNet", "controlnet", "t2i_adapter", "T2I-Adapter", "T2IAdapter", "ipadapter", "ip-adapter", "IP-Adapter")
 """Sub-folders of a models folder, by A1111's and ComfyUI's names."""
@@ -23,7 +23,7 @@ DETECTORS = ("annotators", "annotator", "controlnet_annotators", "preprocessors"
 
 ControlKind = Literal["controlnet", "controlnet-union", "t2i-adapter", "ip-adapter"]
 
-KIND_TITLES: Mapping[str, str] = {
+KIND_TITLES: Mapping[ControlKind, str] = {
     "controlnet": "ControlNet", "controlnet-union": "union ControlNet", "t2i-adapter": "T2I-Adapter", "ip-adapter": "IP-Adapter",
 }  # fmt: skip
 
@@ -111,26 +111,40 @@ class ControlModels:
         raise UnknownModel(f"There is no control model named “{wanted[:80]}”. Control models here: {known}.")
 
 
-def check_fit(controls: Sequence[Control], family: Family, models: ControlModels) -> dict[str, str]:
-    """A sentence for each unit of a drawing request whose model is missing, or of another kind than the base model."""
+def check_fit(request: Request, family: Family, models: ControlModels) -> dict[str, str]:
+    """A sentence for each control model of a drawing request that is missing, or made for other models than this family's."""
     wrong: dict[str, str] = {}
-    for place, control in enumerate(controls):
-        field = f"controls.{place}.model"
+    for place, control in enumerate(request.controls):
         if not control.model:
-            wrong[field] = "No control model is chosen for this unit. Choose one, or switch the unit off."
-            continue
-        try:
-            model = models.find(control.model)
-        except AtelierError as error:
-            wrong[field] = error.sentence
-            continue
-        if family.id not in model.families:
-            known = {row.id: row.title for row in FAMILIES}
-            made_for = " or ".join(known.get(one, one) for one in model.families)
-            wrong[field] = f"{model.name} is a {model.title} for {made_for}, and the model is {family.title}. Choose one that fits, or another model."
-        if len(control.pictures) > 1 and model.kind != "ip-adapter":
-            wrong[f"controls.{place}.pictures"] = f"{model.name} follows one picture; {len(control.pictures)} are given. Use a unit for each."
+            wrong[f"controls.{place}.model"] = "No control model is chosen for this unit. Choose one, or switch the unit off."
+        elif misfit := _misfit(control.model, family, models):
+            wrong[f"controls.{place}.model"] = misfit
+        elif len(control.pictures) > 1 and models.find(control.model).kind != "ip-adapter":
+            several = f"{control.model} follows one picture; {len(control.pictures)} are given. Use a unit for each."
+            wrong[f"controls.{place}.pictures"] = several
+    detail = request.upscale.detail if request.upscale else None
+    if detail and detail.control and (misfit := _misfit(detail.control, family, models, ("controlnet", "controlnet-union"))):
+        wrong["upscale.detail.control"] = misfit
     return wrong
+
+
+def _misfit(name: str, family: Family, models: ControlModels, kinds: Collection[ControlKind] = tuple(KIND_TITLES)) -> str:
+    """Why the model of that name cannot act on this family; empty where it can."""
+    try:
+        model = models.find(name)
+    except AtelierError as error:
+        return error.sentence
+    if model.kind not in kinds:
+        return f"{model.name} is {_a(model.title)}, and a ControlNet is needed here."
+    if family.id in model.families:
+        return ""
+    known = {row.id: row.title for row in FAMILIES}
+    made_for = " or ".join(known.get(one, one) for one in model.families)
+    return f"{model.name} is {_a(model.title)} for {made_for}, and the model is {family.title}. Choose one that fits, or another model."
+
+
+def _a(title: str) -> str:
+    return f"an {title}" if title.startswith("I") else f"a {title}"
 
 
 def _candidates(folders: tuple[Path, ...]) -> list[Path]:
@@ -213,7 +227,7 @@ def _file(path: Path) -> ControlModel:
     else:
         families = _families_of_width(_prompt_width(sizes))
     if not families:
-        raise Damage(f"it is a {KIND_TITLES[kind]} for a kind of model that is not known here.")
+        raise Damage(f"it is {_a(KIND_TITLES[kind])} for a kind of model that is not known here.")
     return ControlModel(path.stem, path, kind, families)
 
 

@@ -118,7 +118,7 @@ class Engine:
         refiner = self._library.find(request.refiner.model) if request.refiner else None
         later = self._other(request.hires.model, "hires.model") if request.hires and request.hires.model else None
         check(request, model.family, refiner.family if refiner else None, later.family if later else None)
-        unfit = check_fit(request.controls, model.family, self._library.controls)
+        unfit = check_fit(request, model.family, self._library.controls)
         if unfit:
             raise BadRequest(unfit)
         return request.model_copy(update={"model": model.name})

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from backend.control_models import ControlModels, check_fit, inspect
-from backend.controlling import Control
 from backend.errors import DamagedModel, UnknownModel
 from backend.families import family
 from backend.headers import Damage, tensor_sizes
+from backend.types import make_request
 
 LDM_SD1 = {"zero_convs.0.0.weight": (320, 320, 1, 1), "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)}
 HEADERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
@@ -143,9 +144,16 @@ def test_units_that_do_not_fit_the_model_say_so(tmp_path: Path) -> None:
     headed(tmp_path / "ControlNet" / "canny.safetensors", HEADERS["control_v11p_sd15_canny"][0])
     headed(tmp_path / "ControlNet" / "ip.safetensors", HEADERS["ip-adapter_sd15"][0])
     models, two = ControlModels((tmp_path,)), ("0" * 64, "1" * 64)
-    assert check_fit([Control(model="canny"), Control(model="ip", pictures=two)], family("sd1"), models) == {}
-    wrong = check_fit([Control(model="canny"), Control(), Control(model="cannee")], family("sdxl"), models)
+
+    def wrong_with(name: str, *controls: dict[str, Any], **values: Any) -> dict[str, str]:
+        return check_fit(make_request(model="x", controls=controls, **values), family(name), models)
+
+    assert wrong_with("sd1", {"model": "canny"}, {"model": "ip", "pictures": two}) == {}
+    wrong = wrong_with("sdxl", {"model": "canny"}, {}, {"model": "cannee"}, {"model": "ip"})
     assert "is a ControlNet for Stable Diffusion 1.x, and the model is Stable Diffusion XL" in wrong["controls.0.model"]
     assert "No control model is chosen" in wrong["controls.1.model"]
     assert "no control model named" in wrong["controls.2.model"]
-    assert "follows one picture" in check_fit([Control(model="canny", pictures=two)], family("sd1"), models)["controls.0.pictures"]
+    assert "is an IP-Adapter for" in wrong["controls.3.model"]
+    assert "follows one picture" in wrong_with("sd1", {"model": "canny", "pictures": two})["controls.0.pictures"]
+    larger = {"upscaler": "Lanczos", "detail": {"control": "ip"}}
+    assert "a ControlNet is needed" in wrong_with("sd1", upscale=larger)["upscale.detail.control"]
