@@ -97,6 +97,11 @@ class Engine:
                 self._library.upscalers.find(name)
             except AtelierError as error:
                 raise BadRequest({field: error.sentence}) from error
+        if request.upscale:
+            try:
+                self._library.restorers.find(request.upscale.faces)
+            except AtelierError as error:
+                raise BadRequest({"upscale.faces": error.sentence}) from error
         self.inputs.check(request)
         if not request.draws:
             return request
