@@ -105,6 +105,11 @@ class Engine:
                 self._library.upscalers.find(name)
             except AtelierError as error:
                 raise BadRequest({field: error.sentence}) from error
+        if request.upscale:
+            try:
+                self._library.restorers.find(request.upscale.faces)
+            except AtelierError as error:
+                raise BadRequest({"upscale.faces": error.sentence}) from error
         self.inputs.check(request)
         preprocessors.check_all(request, self._settings.folders.models)
         if not request.draws:

@@ -1,4 +1,4 @@
-"""The part of a request that makes a finished picture larger."""
+"""The part of a request that makes a finished picture larger, and its faces better."""
 
 from __future__ import annotations
 
@@ -84,6 +84,10 @@ class Upscale(BaseModel):
     """Its share of the mix, 0 to 1."""
     detail: Detail | None = None
     """Tiled diffusion over the result."""
+    faces: str = NONE
+    """Name of a face restorer in the library, which comes last; NONE leaves faces as they are."""
+    faces_visibility: Annotated[float, AfterValidator(_share)] = 1.0
+    """How much of the restored faces shows, 0 to 1."""
 
     @model_validator(mode="after")
     def _both_or_one(self) -> Upscale:
@@ -94,6 +98,14 @@ class Upscale(BaseModel):
     @property
     def mixes(self) -> bool:
         return self.second != NONE and self.second_visibility > 0
+
+    @property
+    def restores(self) -> bool:
+        return self.faces != NONE and self.faces_visibility > 0
+
+    @property
+    def enlarges(self) -> bool:
+        return self.upscaler != NONE or self.scale != 1 or bool(self.width or self.height)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Pixels of the result for a picture of `width` x `height`. Raises ValueError where that is too large."""

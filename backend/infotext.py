@@ -134,6 +134,16 @@ def enlarging(how: Upscale) -> str:
 
 
 def _larger(how: Upscale) -> dict[str, object]:
+    return {**(_enlarged(how) if how.enlarges else {}), **(_faces(how) if how.restores else {})}
+
+
+def _faces(how: Upscale) -> dict[str, object]:
+    """A1111 has a key for each of its two restorers; others are named alike."""
+    key = "GFPGAN visibility" if "gfpgan" in how.faces.lower() else "Face restoration visibility"
+    return {"Face restoration": how.faces, key: f"{how.faces_visibility:g}"}
+
+
+def _enlarged(how: Upscale) -> dict[str, object]:
     sized = f"{how.width}x{how.height}" if how.width or how.height else None
     return {
         "Postprocess upscale by": None if sized else f"{how.scale:g}",

@@ -13,6 +13,7 @@ from backend.control_models import ControlModels
 from backend.errors import DamagedModel, UnknownModel
 from backend.families import Defaults, Family, family, find_family
 from backend.headers import Damage, check_safetensors
+from backend.restorers import Restorers
 from backend.upscalers import Upscalers
 
 CHECKPOINT_FOLDERS = ("Stable-diffusion", "checkpoints", "diffusers")
@@ -73,6 +74,7 @@ class Library:
         self._lock = threading.Lock()
         self._models: tuple[Model, ...] | None = None
         self.upscalers = Upscalers(folders)
+        self.restorers = Restorers(folders)
         self.controls = ControlModels(folders)
 
     def refresh(self) -> None:
@@ -86,6 +88,7 @@ class Library:
                     name, number = f"{model.name} ({number})", number + 1
                 found[name] = replace(model, name=name)
         self.upscalers.refresh()
+        self.restorers.refresh()
         self.controls.refresh()
         with self._lock:
             self._models = tuple(found.values())

@@ -157,7 +157,7 @@ def test_inpainting(guest: Visitor, studio: Server, picture: Path) -> None:
     request = newest(studio)
     mask = request["mask"]
     assert len(mask.pop("picture")) == 64
-    assert mask == {"blur": 7, "invert": True, "content": "latent noise", "area": "Only masked", "padding": 48, "soft": False}
+    assert mask == {"blur": 7, "invert": True, "content": "latent noise", "area": "Only masked", "padding": 48, "soft": False, "blur_y": None}
     expect(page.locator("#inp_view .facts")).to_contain_text("Mask blur 7, latent noise, only masked, padding 48, not masked")
 
     page.locator("#inp_image button[data-do=remove]").click()

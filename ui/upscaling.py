@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from gradio.components import Component
 
 from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Detail, Upscale
 from backend.errors import AtelierError
+from backend.network_files import NetworkFiles
 from ui.canvas import Painted
 from ui.controls import Slider
 from ui.drawing import PictureTab, checked_request, pictures_of, source_block
@@ -20,6 +22,7 @@ from ui.parts import QUIET, TELLING, Parts
 from ui.sizes import picture_size
 
 PREFIX = "ups"
+NO_RESTORERS = "GFPGAN and RestoreFormer files in models/GFPGAN appear here."
 SIZES = ("upscale.width", "upscale.height", "upscale.crop")
 
 
@@ -57,9 +60,11 @@ def _settings(parts: Parts) -> tuple[dict[str, Component], gr.HTML]:
     with gr.Column(elem_classes="card", min_width=0), gr.Row(elem_classes="pair"):
         second = _choice(parts, "Upscaler 2", start.second, f"{PREFIX}_second")
         visibility = slider("Upscaler 2 visibility", 0, 1, 0.05, start.second_visibility, "second_visibility")
+    with gr.Column(elem_classes="card", min_width=0), gr.Row(elem_classes="pair"):
+        faces = _faces(parts, PREFIX)
     widgets: dict[str, Component] = {
         "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.width": width, "upscale.height": height, "upscale.crop": crop,
-        "upscale.second": second, "upscale.second_visibility": visibility,
+        "upscale.second": second, "upscale.second_visibility": visibility, **faces,
     }  # fmt: skip
     return widgets, told
 
@@ -77,22 +82,33 @@ def upscale_card(parts: Parts, prefix: str) -> dict[str, Component]:
                 False, label="Draw details anew", info="Tile by tile, with this model and prompt.", elem_id=f"{prefix}_upscale_detail",
             )  # fmt: skip
             strength = slider("Strength of details", 0, 1, 0.01, detail.denoising_strength, "strength")
+            faces = _faces(parts, f"{prefix}_upscale")
     return {
         "upscale": switch, "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.detail": anew,
-        "upscale.detail.denoising_strength": strength,
+        "upscale.detail.denoising_strength": strength, **faces,
     }  # fmt: skip
 
 
-def _choice(parts: Parts, label: str, value: str, elem_id: str) -> ChoiceDropdown:
+def _faces(parts: Parts, prefix: str) -> dict[str, Component]:
+    """Which network restores faces, and how much of that shows."""
+    start = Upscale()
+    restorer = _choice(parts, "Face restorer", start.faces, f"{prefix}_faces", lambda: parts.library.restorers)
+    visibility = Slider(prefix)("Face restorer visibility", 0, 1, 0.05, start.faces_visibility, "faces_visibility")
+    return {"upscale.faces": restorer, "upscale.faces_visibility": visibility}
+
+
+def _choice(parts: Parts, label: str, value: str, elem_id: str, files: Callable[[], NetworkFiles[Any]] | None = None) -> ChoiceDropdown:
+    """Among the upscalers, or other files."""
+
+    def properties() -> dict[str, Any]:
+        names = [one.name for one in (files() if files else parts.library.upscalers).usable]
+        return {"choices": names, "info": NO_RESTORERS if files and len(names) == 1 else ""}
+
     made = ChoiceDropdown(
-        _names(parts), value=value, label=label, elem_id=elem_id, interactive=True, filterable=False, elem_classes="choice",
+        **properties(), value=value, label=label, elem_id=elem_id, interactive=True, filterable=False, elem_classes="choice",
     )  # fmt: skip
-    parts.refreshed.then(lambda: gr.update(choices=_names(parts)), None, made, **QUIET)
+    parts.refreshed.then(lambda: gr.update(**properties()), None, made, **QUIET)
     return made
-
-
-def _names(parts: Parts) -> list[str]:
-    return [upscaler.name for upscaler in parts.library.upscalers.usable]
 
 
 def first_choice(parts: Parts) -> str:

@@ -1,4 +1,4 @@
-"""A1111's API for making pictures larger: its extras routes, and the list of upscalers."""
+"""A1111's API for making pictures larger: its extras routes, and the lists of upscalers and face restorers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from backend.enlarging import NONE
 from backend.errors import AtelierError, BadRequest
 from backend.inputs import Inputs
 from backend.library import Library
+from backend.restorers import Restorer
 from backend.types import Request, make_request
 from backend.upscalers import Upscaler
 
@@ -43,13 +44,13 @@ class Extras(BaseModel):
     extras_upscaler_2_visibility: float = 0.0
     upscale_first: bool = False
 
-    def to_request(self, picture: str, inputs: Inputs) -> Request:
-        """For one picture, base64. Raises BadRequest."""
-        wrong = {
-            name: "Face restoration is not available in this version. Send 0."
-            for name in ("gfpgan_visibility", "codeformer_visibility")
-            if getattr(self, name)
-        }
+    def to_request(self, picture: str, inputs: Inputs, gfpgan: Restorer | None) -> Request:
+        """For one picture, base64, with the GFPGAN that is here, if any. Raises BadRequest."""
+        wrong = {}
+        if self.gfpgan_visibility and gfpgan is None:
+            wrong["gfpgan_visibility"] = "There is no GFPGAN here. Put its file into models/GFPGAN/, or send 0."
+        if self.codeformer_visibility:
+            wrong["codeformer_visibility"] = "CodeFormer is not available, as it may not be used commercially. Send 0, and gfpgan_visibility instead."
         if self.resize_mode not in (BY_FACTOR, TO_SIZE):
             wrong["resize_mode"] = f"resize_mode is {self.resize_mode}. It can be 0 (by a factor) or 1 (to a size)."
         if wrong:
@@ -62,6 +63,8 @@ class Extras(BaseModel):
             }  # fmt: skip
             if self.resize_mode == TO_SIZE:
                 how |= {"width": self.upscaling_resize_w, "height": self.upscaling_resize_h}
+        if gfpgan and self.gfpgan_visibility:
+            how |= {"faces": gfpgan.name, "faces_visibility": self.gfpgan_visibility}
         return make_request(image={"picture": taken(picture, inputs, "image", keep=False).id}, upscale=how)
 
 
@@ -84,7 +87,7 @@ def router(engine: Engine, library: Library) -> APIRouter:
 
     async def enlarged(body: Extras, picture: str) -> str:
         """The result as base64. Raises AtelierError."""
-        request = await asyncio.to_thread(body.to_request, picture, engine.inputs)
+        request = await asyncio.to_thread(body.to_request, picture, engine.inputs, library.restorers.gfpgan)
         job = engine.submit(request, save=False)
         await ended(job)
         done = job.snapshot()
@@ -116,6 +119,10 @@ def router(engine: Engine, library: Library) -> APIRouter:
     @routes.get("/upscalers")
     def upscalers() -> list[dict[str, Any]]:
         return [_told(upscaler) for upscaler in library.upscalers.usable]
+
+    @routes.get("/face-restorers")
+    def face_restorers() -> list[dict[str, Any]]:
+        return [{"name": restorer.name, "cmd_dir": str(restorer.path.parent)} for restorer in library.restorers.usable if restorer.path]
 
     return routes
 

@@ -19,7 +19,7 @@ from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
 from backend.inference.detail import detailed
 from backend.inference.encode import encode
-from backend.inference.postprocess import enlarge, larger
+from backend.inference.postprocess import better_faces, enlarge, larger
 from backend.inference.read_maps import read_maps
 from backend.inference.running import Run, Studio, keep
 from backend.inference.starting import Start, prepare
@@ -176,6 +176,7 @@ def keep_all(run: Run, studio: Studio, pictures: list[Any], seeds: list[int], mo
             final = larger(run, studio, picture, request.upscale)
             if request.upscale.detail:
                 final = with_details(run, studio, final, image_seed)
+            final = better_faces(run, studio, final, request.upscale)
         with run.stage("save"):
             flow = studio.library.find(request.model).family.flow
             text = infotext.write(request, seed=image_seed, model_hash=model_hash, version=f"atelier {VERSION}", size=picture.size, flow=flow)

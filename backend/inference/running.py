@@ -72,6 +72,8 @@ class Run:
     """As it is run: with its seed resolved."""
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: list[Image] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the person should know, beside what `result` is given."""
     drawn: int = 0
     """Images that are finished; `pictures` may also hold those of a first pass."""
 
@@ -99,7 +101,7 @@ class Run:
         return Result(
             job=self.work.job, request=self.request, images=tuple(self.pictures),
             seconds={name: round(spent, 4) for name, spent in self.seconds.items()},
-            peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=notes,
+            peak_memory=studio.device.peak, model_hash=model_hash, versions=versions(), notes=(*notes, *self.notes),
         )  # fmt: skip
 
     def say(self, stage: Any, **values: Any) -> None:

@@ -21,7 +21,9 @@ from backend.enlarging import Upscale
 from backend.errors import DamagedModel
 from backend.inference.memory import Device
 from backend.inference.tiling import Halving, places, strips
-from backend.upscalers import Upscaler, Upscalers
+from backend.network_files import NetworkFile
+from backend.restorers import Restorer
+from backend.upscalers import Upscalers
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
@@ -35,15 +37,18 @@ PASSES_MAX = 3
 UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError)
 """What the two readers raise on a file that is damaged or none of theirs."""
 
+_NOT_A_RESTORER = "restores no faces: it makes pictures larger. Move its file to models/upscale_models/, and choose it as the upscaler."
+_NOT_AN_UPSCALER = "restores faces, and makes nothing larger. Move its file to models/GFPGAN/, and choose it as the face restorer."
+
 Tell = Callable[[float], None]
 """Hears of every tile how much is done, 0 to 1; may raise Cancelled."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A loaded upscaler."""
+    """A loaded upscaler or face restorer."""
 
-    upscaler: Upscaler
+    file: NetworkFile
     descriptor: ImageModelDescriptor
 
     @property
@@ -52,72 +57,71 @@ class Network:
 
 
 class Networks:
-    """Holds the upscaler that was used last, so that a folder of pictures loads it once."""
+    """Holds the upscaler and the face restorer that were used last, so that a folder of pictures loads them once."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._held: tuple[float, Network] | None = None
+        self._held: dict[str, tuple[float, Network]] = {}
+        """By kind, with the time at which the file was changed last."""
 
-    def get(self, upscaler: Upscaler) -> Network:
+    def get(self, file: NetworkFile) -> Network:
         """Raises DamagedModel."""
-        assert upscaler.path
+        assert file.path
         try:
-            changed = upscaler.path.stat().st_mtime
+            changed = file.path.stat().st_mtime
         except OSError as error:
-            raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be read ({error.strerror}).") from error
-        if self._held is None or self._held[1].upscaler != upscaler or self._held[0] != changed:
-            self._held = None
-            self._held = changed, Network(upscaler, load(upscaler, self._device))
-        return self._held[1]
+            raise DamagedModel(f"The {file.kind} “{file.name}” cannot be read ({error.strerror}).") from error
+        held = self._held.get(file.kind)
+        if held is None or held[1].file != file or held[0] != changed:
+            self._held.pop(file.kind, None)
+            self._held[file.kind] = held = changed, Network(file, load(file, self._device))
+        return held[1]
 
     def drop(self) -> None:
         """Give its memory back."""
-        self._held = None
+        self._held.clear()
         self.make_room()
 
     def make_room(self) -> None:
         self._device.free_caches()
 
 
-def load(upscaler: Upscaler, device: Device) -> ImageModelDescriptor:
+def load(file: NetworkFile, device: Device) -> ImageModelDescriptor:
     """Any architecture that spandrel knows, on the device. Nothing in the file is executed. Raises DamagedModel."""
     import spandrel  # dozens of architectures, which most sessions never need
 
-    assert upscaler.path
-    state = spandrel.canonicalize_state_dict(_weights(upscaler, upscaler.path))
+    assert file.path
+    restores = isinstance(file, Restorer)
+    state = spandrel.canonicalize_state_dict(_weights(file, file.path))
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, KeyError, RuntimeError, ValueError) as error:
-        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it is no upscaler of a kind that is known here.") from error
+        raise DamagedModel(f"The {file.kind} “{file.name}” cannot be used: it is no {file.kind} of a kind that is known here.") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.output_channels not in (1, 3):
-        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it is a model, but not one that makes pictures larger.")
+        what = "restores faces" if restores else "makes pictures larger"
+        raise DamagedModel(f"The {file.kind} “{file.name}” cannot be used: it is a model, but not one that {what}.")
+    if restores != (descriptor.purpose == "FaceSR"):
+        raise DamagedModel(f"“{file.name}” {_NOT_A_RESTORER if restores else _NOT_AN_UPSCALER}")
+    if restores:
+        return descriptor.eval().to(device.torch_device, torch.float32)
     half = device.dtype == torch.float16
     dtype = torch.float16 if half and descriptor.supports_half else torch.bfloat16 if half and descriptor.supports_bfloat16 else torch.float32
     return descriptor.eval().to(device.torch_device, dtype)
 
 
-def _weights(upscaler: Upscaler, path: Path) -> dict[str, torch.Tensor]:
+def _weights(file: NetworkFile, path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix.lower() == ".safetensors":
             return safetensors.torch.load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DamagedModel(
-            f"The upscaler “{upscaler.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file of it."
+            f"The {file.kind} “{file.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file of it."
         ) from error
-    except (
-        SafetensorError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:  # torch's reader on rubbish
-        raise DamagedModel(f"The upscaler “{upscaler.name}” is damaged or no model file at all. Copy it again.") from error
+    except UNREADABLE as error:
+        raise DamagedModel(f"The {file.kind} “{file.name}” is damaged or no model file at all. Copy it again.") from error
     if not isinstance(held, dict):
-        raise DamagedModel(f"The upscaler “{upscaler.name}” cannot be used: it holds no weights.")
+        raise DamagedModel(f"The {file.kind} “{file.name}” cannot be used: it holds no weights.")
     return held
 
 

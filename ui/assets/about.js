@@ -21,9 +21,10 @@
     return [preprocessor === "none" ? "" : preprocessor, model, weight === 1 ? "" : `weight ${weight}`, steps].filter(Boolean).join(", ");
   };
 
-  const upscaleText = ({ upscaler, second, second_visibility: visibility, detail }) => {
-    const details = detail ? `details ${detail.denoising_strength}` : "";
-    return [upscaler, visibility && second !== "None" ? `${second} at ${visibility}` : "", details].filter(Boolean).join(", ");
+  const upscaleText = ({ upscaler, second, second_visibility: visibility, detail, faces, faces_visibility: shown }) => {
+    const mixed = visibility && second !== "None" ? `${second} at ${visibility}` : "";
+    const restored = shown && faces !== "None" ? `faces by ${faces}${shown < 1 ? ` at ${shown}` : ""}` : "";
+    return [upscaler, mixed, detail ? `details ${detail.denoising_strength}` : "", restored].filter(Boolean).join(", ");
   };
 
   // A request without a model only makes a picture larger.
