@@ -29,6 +29,12 @@ OLD_NAMES = {
 }  # fmt: skip
 """Names of earlier versions, and as its own page sends them, to those of today."""
 
+UNION_TYPES = {
+    "openpose": "OpenPose", "depth": "Depth", "softedge": "SoftEdge", "hardedge": "Canny", "normalmap": "NormalMap", "segmentation": "Segmentation",
+    "tile": "Tile", "inpaint": "Inpaint",
+}  # fmt: skip
+"""What the extension calls the kinds of map that a union ControlNet knows, in letters alone, to the names of preprocessors.TYPES."""
+
 Take = Callable[[str, str], Input]
 """Takes in a picture as base64, for the field named second. Raises BadRequest."""
 
@@ -54,6 +60,7 @@ class Unit(BaseModel):
     guidance_end: float = Field(default=1.0, validation_alias=AliasChoices("guidance_end", "guidance"))
     control_mode: int | str = 0
     pixel_perfect: bool = False
+    union_control_type: str | None = None
 
     @property
     def empty(self) -> bool:
@@ -70,6 +77,7 @@ class Unit(BaseModel):
         return {
             "pictures": [take(str(image), "image").id] if image else [],
             "mask": take(str(mask), "mask").id if mask else None,
+            "type": UNION_TYPES.get(re.sub("[^a-z]", "", (self.union_control_type or "").lower()), ""),
             "preprocessor": row.name, "model": _HASH.sub("", self.model or ""), "weight": self.weight,
             "resize_mode": _choice(CONTROL_RESIZES, self.resize_mode, "resize_mode"),
             "mode": _choice(CONTROL_MODES, self.control_mode, "control_mode"),

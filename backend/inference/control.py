@@ -19,6 +19,7 @@ from backend.errors import BadRequest
 from backend.inference.cache import Loaded, named
 from backend.inference.controlled import Done, Unit, controlled
 from backend.inference.picture_prompts import PictureUnit, attended
+from backend.inference.read_maps import map_of
 from backend.inference.running import Run, Studio
 from backend.inference.starting import Start, padded
 from backend.types import Request
@@ -60,7 +61,7 @@ def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, starts: Se
     """The units of a pass at its size, with their networks loaded and their maps read. Raises AtelierError."""
     row = loaded.model.family
     units, pictures = [], []
-    for control in request.controls if row.control else ():
+    for number, control in enumerate(request.controls if row.control else ()):
         run.check()
         model = studio.library.controls.find(control.model)
         if not control.weight:
@@ -68,7 +69,7 @@ def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, starts: Se
         if model.kind == "ip-adapter":
             pictures.append(_looked_at(studio, control, model, request))
         else:
-            shown = _maps(studio, control, request, starts, row.size_step)
+            shown = _maps(studio, number, request, starts, row.size_step)
             group = control.type or preprocessors.find(control.preprocessor).group
             units.append(Unit(control, model.kind, studio.nets.get(model), shown, group))
     return Controls(row.control, tuple(units), tuple(pictures))
@@ -81,18 +82,19 @@ def _looked_at(studio: Studio, control: Control, model: ControlModel, request: R
     return studio.prompts.unit(control, model, [(name, studio.inputs.open(name)) for name in names])
 
 
-def _maps(studio: Studio, control: Control, request: Request, starts: Sequence[Start], step: int) -> Tensor:
+def _maps(studio: Studio, number: int, request: Request, starts: Sequence[Start], step: int) -> Tensor:
     """One map, or where several pictures are drawn over at once and the unit has none of its own, one for each."""
-    if control.pictures or len({start.source for start in starts}) < 2 or request.image is None:
-        return _map(studio, control, request, step)
+    if request.controls[number].pictures or len({start.source for start in starts}) < 2 or request.image is None:
+        return _map(studio, number, request, step)
     alone = [request.model_copy(update={"image": request.image.model_copy(update={"picture": start.source})}) for start in starts]
-    return torch.cat([_map(studio, control, one, step) for one in alone])
+    return torch.cat([_map(studio, number, one, step) for one in alone])
 
 
-def _map(studio: Studio, control: Control, request: Request, step: int) -> Tensor:
+def _map(studio: Studio, number: int, request: Request, step: int) -> Tensor:
     """1 x 3 x H x W, 0 to 1, as large as the latents see the picture."""
     size = (request.width, request.height)
-    pixels = as_tensor(padded(studio.reader.map(control, request, *size), step))
+    pixels = as_tensor(padded(map_of(studio.reader, request, number, *size), step))
+    control = request.controls[number]
     mask = studio.reader.mask(control, request, *size) if _paints(control) else None
     if mask is None:
         return pixels

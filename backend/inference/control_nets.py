@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import diffusers
-import safetensors.torch
 import torch
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from backend.control_models import ControlModel
 from backend.errors import DamagedModel
 from backend.inference.memory import Device
+from backend.inference.weights import UNREADABLE, read
 from backend.settings import ROOT
 
 log = logging.getLogger(__name__)
@@ -28,8 +26,6 @@ KEPT = 3
 
 CONFIGS = ROOT / "configs" / "controlnet"
 """The shapes of ControlNets whose files do not tell them, by family."""
-
-UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError)
 
 Weights = dict[str, Tensor]
 
@@ -85,16 +81,7 @@ def loaded(model: ControlModel) -> nn.Module:
 
 def weights(model: ControlModel) -> Weights:
     """The tensors of a single file, flat. Raises DamagedModel."""
-    try:
-        if model.path.suffix.lower() == ".safetensors":
-            return safetensors.torch.load_file(model.path)
-        held = torch.load(model.path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise DamagedModel(
-            f"The control model “{model.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file."
-        ) from error
-    except UNREADABLE as error:
-        raise DamagedModel(f"The control model “{model.name}” is damaged. Copy it again.") from error
+    held = read(model.path, f"The control model “{model.name}”")
     held = held.get("state_dict", held)
     flat = {name: value for name, value in held.items() if isinstance(value, Tensor)}
     for part, inner in held.items():

@@ -107,9 +107,7 @@ def conditioned(told: dict[str, Conditioning], which: str, loaded: Loaded, reque
     return told[which]
 
 
-def draw(
-    run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int], starts: Sequence[Start] = ()
-) -> Tensor:
+def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Conditioning, seeds: list[int], starts: Sequence[Start] = ()) -> Tensor:
     """Latents of one pass over one batch, N x C x h x w; progress is told, and a stop is heard, at every step."""
     begin, end = (part * (1 - run.detail_share) for part in share_of_batch(run.request, this))
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import safetensors.torch
 import torch
 from PIL import Image as Pillow
 from PIL import ImageOps
 from PIL.Image import Resampling
-from safetensors import SafetensorError
 
 from backend.enlarging import Upscale
 from backend.errors import DamagedModel
 from backend.inference.memory import Device
 from backend.inference.tiling import Halving, places, strips
+from backend.inference.weights import read
 from backend.network_files import NetworkFile
 from backend.restorers import Restorer
 from backend.upscalers import Upscalers
@@ -33,9 +30,6 @@ TILE, OVERLAP = 384, 32
 
 PASSES_MAX = 3
 """A network goes over a picture again as long as it is too small, at most this often: 4x to 64x."""
-
-UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError)
-"""What the two readers raise on a file that is damaged or none of theirs."""
 
 _NOT_A_RESTORER = "restores no faces: it makes pictures larger. Move its file to models/upscale_models/, and choose it as the upscaler."
 _NOT_AN_UPSCALER = "restores faces, and makes nothing larger. Move its file to models/GFPGAN/, and choose it as the face restorer."
@@ -92,7 +86,7 @@ def load(file: NetworkFile, device: Device) -> ImageModelDescriptor:
 
     assert file.path
     restores = isinstance(file, Restorer)
-    state = spandrel.canonicalize_state_dict(_weights(file, file.path))
+    state = spandrel.canonicalize_state_dict(read(file.path, f"The {file.kind} “{file.name}”"))
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, KeyError, RuntimeError, ValueError) as error:
@@ -107,22 +101,6 @@ def load(file: NetworkFile, device: Device) -> ImageModelDescriptor:
     half = device.dtype == torch.float16
     dtype = torch.float16 if half and descriptor.supports_half else torch.bfloat16 if half and descriptor.supports_bfloat16 else torch.float32
     return descriptor.eval().to(device.torch_device, dtype)
-
-
-def _weights(file: NetworkFile, path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return safetensors.torch.load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DamagedModel(
-            f"The {file.kind} “{file.name}” was refused: its file holds more than weights, which could run code. Look for a safetensors file of it."
-        ) from error
-    except UNREADABLE as error:
-        raise DamagedModel(f"The {file.kind} “{file.name}” is damaged or no model file at all. Copy it again.") from error
-    if not isinstance(held, dict):
-        raise DamagedModel(f"The {file.kind} “{file.name}” cannot be used: it holds no weights.")
-    return held
 
 
 def enlarged(picture: Pillow.Image, how: Upscale, upscalers: Upscalers, networks: Networks, tell: Tell) -> Pillow.Image:

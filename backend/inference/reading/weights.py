@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from backend.errors import DamagedModel
-
-UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError)
-"""What torch's reader and a network raise on a file that is damaged or none of theirs."""
+from backend.inference.weights import UNREADABLE
 
 
 @contextlib.contextmanager
