@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -165,8 +166,8 @@ def test_dark_lines_become_light_ones(desk: Desk) -> None:
 
 def test_blur_and_tile_take_detail_away_and_keep_the_colours(desk: Desk) -> None:
     sharp = desk.map("none").astype(float)
-    for name, values in (("blur_gaussian", {"threshold_a": 5}), ("tile_resample", {"threshold_a": 4})):
-        made = desk.map(name, **values).astype(float)
+    for name, setting in (("blur_gaussian", 5), ("tile_resample", 4)):
+        made = desk.map(name, threshold_a=setting).astype(float)
         assert np.abs(np.diff(made, axis=1)).max() < 0.75 * np.abs(np.diff(sharp, axis=1)).max(), name
         assert np.abs(made.mean((0, 1)) - sharp.mean((0, 1))).max() < 3, name
     assert np.array_equal(desk.map("tile_resample"), sharp), "at the rate 1 it is the picture"
@@ -357,8 +358,10 @@ class Attack:
         return Path.touch, (self._mark,)
 
 
+@pytest.mark.filterwarnings("ignore:Environment variable TORCH_FORCE")
 @pytest.mark.parametrize("wrapped", [True, False], ids=["torch", "plain pickle"])
-def test_a_file_with_code_in_it_is_refused_and_nothing_runs(desk: Desk, tmp_path: Path, wrapped: bool) -> None:
+def test_a_file_with_code_in_it_is_refused_and_nothing_runs(desk: Desk, tmp_path: Path, wrapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # what controlnet-aux's own calls would follow
     mark = tmp_path / "it ran"
     path = desk.put("table5_pidinet.pth", {"state_dict": Attack(mark)})
     if not wrapped:
@@ -366,7 +369,8 @@ def test_a_file_with_code_in_it_is_refused_and_nothing_runs(desk: Desk, tmp_path
     with pytest.raises(DamagedModel, match="PiDiNet"):
         desk.map("softedge_pidinet")
     assert not mark.exists()
-    torch.load(path, weights_only=False) if wrapped else pickle.loads(path.read_bytes())
+    with contextlib.suppress(RuntimeError):
+        torch.load(path)
     assert mark.exists(), "it would have"
 
 

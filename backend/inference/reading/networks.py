@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ import torch
 from backend.inference.reading.fitting import padded
 from backend.inference.reading.library import detector
 from backend.inference.reading.look import Look, Pixels
+from backend.inference.reading.weights import swapped
 
 STEP = 64
 """The detectors bring pictures to multiples of this; handed one of such a size, they leave it as it is."""
@@ -165,7 +165,7 @@ def load_leres(files: Files, device: torch.device) -> Any:
 
 
 def _leres_boost(path: Path, device: torch.device) -> Any:
-    with mock.patch.object(sys, "argv", ["leres"]):  # its options would be read from Atelier's own flags
+    with swapped(sys, "argv", ["leres"]):  # its options would be read from Atelier's own flags
         options = detector("leres", "TestOptions")().parse()
     options.gpu_ids = [device.index or 0] if device.type == "cuda" else []
     made = detector("leres", "Pix2Pix4DepthModel")(options)

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from safetensors import SafetensorError
@@ -27,8 +26,19 @@ def only_weights() -> Iterator[None]:
     def safely(file: Any, *_: Any, **__: Any) -> Any:
         return load(file, map_location="cpu", weights_only=True)
 
-    with mock.patch.object(torch, "load", safely):
+    with swapped(torch, "load", safely):
         yield
+
+
+@contextlib.contextmanager
+def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of foreign code has another value while the block runs."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @contextlib.contextmanager
