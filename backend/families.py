@@ -40,7 +40,7 @@ class Family:
     conditioning: str
     """The function that turns prompts into embeddings: (pipe, request) -> Conditioning."""
     latents: str
-    """Names the space that its latents are in; models that share one can continue each other's pictures."""
+    """Names the space that its latents are in, noise and all; models that share one can continue each other's pictures."""
     control: str = ""
     """How control units act on its denoiser: a context manager (denoiser, controls, guided, calls, done); "" where none can."""
     denoiser: str = "unet"
@@ -204,7 +204,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         id="flux-schnell", title="Flux.1 schnell", pipeline_names=_FLUX_NAMES, detect={"transformer.guidance_embeds": False},
-        pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux_schnell", latents="flux",
+        pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux_schnell", latents="flux-schnell",
         denoiser="transformer", supports=frozenset(), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
         defaults=Defaults(width=1024, height=1024, steps=4, guidance=1.0, sampler="Euler"), size_step=16, wide=True,
         call={"max_sequence_length": 256}, prompt_tokens=255, tokenizer="tokenizer_2", preview_factors=_FLUX_PREVIEW,
@@ -215,7 +215,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         id="flux-dev", title="Flux.1 dev", pipeline_names=_FLUX_NAMES, detect={"transformer.guidance_embeds": True},
-        pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux", latents="flux",
+        pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux", latents="flux-dev",
         denoiser="transformer", supports=frozenset({"guidance"}), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
         defaults=Defaults(width=1024, height=1024, steps=28, guidance=3.5, sampler="Euler"), size_step=16, wide=True,
         prompt_tokens=511, tokenizer="tokenizer_2", preview_factors=_FLUX_PREVIEW, why_not={"negative_prompt": _ONE_PASS.format("Flux.1 dev")},
@@ -223,19 +223,19 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         id="pixart-alpha", title="PixArt-alpha", pipeline_names=("PixArtAlphaPipeline",), detect={},
         pipelines={"txt2img": "diffusers:PixArtAlphaPipeline"}, conditioning="backend.inference.conditioning:encode_pixart_alpha",
-        latents="sd", denoiser="transformer", defaults=Defaults(width=1024, height=1024, guidance=4.5), size_step=16, steps_min=2,
+        latents="pixart-alpha", denoiser="transformer", defaults=Defaults(width=1024, height=1024, guidance=4.5), size_step=16, steps_min=2,
         old_callback=True, call={"use_resolution_binning": False, "clean_caption": False}, prompt_tokens=119, preview_factors=_SD_PREVIEW,
     ),
     Family(
         id="pixart-sigma", title="PixArt-sigma", pipeline_names=("PixArtSigmaPipeline",), detect={},
         pipelines={"txt2img": "diffusers:PixArtSigmaPipeline"}, conditioning="backend.inference.conditioning:encode_pixart_sigma",
-        latents="sdxl", denoiser="transformer", defaults=Defaults(width=1024, height=1024, guidance=4.5), size_step=16, steps_min=2,
+        latents="pixart-sigma", denoiser="transformer", defaults=Defaults(width=1024, height=1024, guidance=4.5), size_step=16, steps_min=2,
         old_callback=True, call={"use_resolution_binning": False, "clean_caption": False}, prompt_tokens=299, preview_factors=_SDXL_PREVIEW,
     ),
     Family(
         id="hidream", title="HiDream-I1", pipeline_names=("HiDreamImagePipeline",), detect={},
         pipelines={"txt2img": "diffusers:HiDreamImagePipeline"}, conditioning="backend.inference.conditioning:encode_hidream",
-        latents="flux", denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, fit="backend.inference.calling:keep_size",
+        latents="hidream", denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, fit="backend.inference.calling:keep_size",
         defaults=Defaults(width=1024, height=1024, steps=50, guidance=5.0, sampler="Euler"), size_step=16, pixels_max=1024 * 1024,
         wide=True, prompt_tokens=127, tokenizer="tokenizer_3", preview_factors=_FLUX_PREVIEW,
     ),
@@ -247,20 +247,20 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         id="z-image-turbo", title="Z-Image Turbo", pipeline_names=_Z_IMAGE_NAMES, detect={"scheduler.shift": 3.0},
-        pipelines=_Z_IMAGE_PIPELINES, conditioning="backend.inference.conditioning:encode_z_image", latents="flux",
+        pipelines=_Z_IMAGE_PIPELINES, conditioning="backend.inference.conditioning:encode_z_image", latents="z-image-turbo",
         denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, guidance_offset=1.0,
         defaults=Defaults(width=1024, height=1024, steps=9, guidance=1.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=509,
         preview_factors=_FLUX_PREVIEW,
     ),
     Family(
         id="z-image", title="Z-Image", pipeline_names=_Z_IMAGE_NAMES, detect={}, pipelines=_Z_IMAGE_PIPELINES,
-        conditioning="backend.inference.conditioning:encode_z_image", latents="flux", denoiser="transformer", flow=True,
+        conditioning="backend.inference.conditioning:encode_z_image", latents="z-image", denoiser="transformer", flow=True,
         samplers=FLOW_SAMPLERS, guidance_offset=1.0, defaults=Defaults(width=1024, height=1024, steps=50, guidance=5.0, sampler="Euler"),
         size_step=16, wide=True, prompt_tokens=509, preview_factors=_FLUX_PREVIEW,
     ),
     Family(
         id="chroma", title="Chroma", pipeline_names=("ChromaPipeline", "ChromaImg2ImgPipeline", "ChromaInpaintPipeline"), detect={},
-        pipelines={"txt2img": "diffusers:ChromaPipeline"}, conditioning="backend.inference.conditioning:encode_chroma", latents="flux",
+        pipelines={"txt2img": "diffusers:ChromaPipeline"}, conditioning="backend.inference.conditioning:encode_chroma", latents="chroma",
         denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
         defaults=Defaults(width=1024, height=1024, steps=35, guidance=5.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=511,
         preview_factors=_FLUX_PREVIEW,
@@ -273,14 +273,14 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         id="lumina2", title="Lumina-Image 2", pipeline_names=("Lumina2Pipeline", "Lumina2Text2ImgPipeline"), detect={},
-        pipelines={"txt2img": "diffusers:Lumina2Pipeline"}, conditioning="backend.inference.conditioning:encode_lumina2", latents="flux",
+        pipelines={"txt2img": "diffusers:Lumina2Pipeline"}, conditioning="backend.inference.conditioning:encode_lumina2", latents="lumina2",
         denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS,
         defaults=Defaults(width=1024, height=1024, steps=30, guidance=4.0, sampler="Euler"), size_step=16, wide=True,
         prompt_tokens=226, preview_factors=_FLUX_PREVIEW,
     ),
     Family(
         id="auraflow", title="AuraFlow", pipeline_names=("AuraFlowPipeline",), detect={}, pipelines={"txt2img": "diffusers:AuraFlowPipeline"},
-        conditioning="backend.inference.conditioning:encode_auraflow", latents="sdxl", denoiser="transformer", flow=True,
+        conditioning="backend.inference.conditioning:encode_auraflow", latents="auraflow", denoiser="transformer", flow=True,
         samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, steps=50, guidance=3.5, sampler="Euler"), own_size=False,
         size_step=16, side_max=1536, prompt_tokens=255, preview_factors=_SDXL_PREVIEW,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -61,7 +62,7 @@ def test_qwens_two_files_are_counted_as_qwen_counts(text: str, tmp_path: Path) -
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
     made.train_from_iterator(TEXTS, trainer)
     layout = json.loads(made.to_str())["model"]
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in layout["merges"]]
+    merges: Any = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in layout["merges"]]
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "vocab.json").write_text(json.dumps(layout["vocab"]), "utf-8")
     (tmp_path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)), "utf-8")
