@@ -323,7 +323,7 @@ class Progress(BaseModel):
 
     kind: Literal["progress"] = "progress"
     job: str
-    stage: Literal["load", "encode", "denoise", "upscale", "decode", "save"]
+    stage: Literal["load", "encode", "control", "denoise", "upscale", "decode", "save"]
     step: int = 0
     """Steps done in this batch."""
     steps: int = 0

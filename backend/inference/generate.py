@@ -14,7 +14,7 @@ from backend import infotext
 from backend.enlarging import Upscale
 from backend.inference.cache import Loaded, named
 from backend.inference.conditioning import Conditioning
-from backend.inference.control import ready
+from backend.inference.control import NO_CONTROLS, ready
 from backend.inference.decode import decode
 from backend.inference.denoising import Pass, denoise, first_pass, hires_request, refining, second_pass, until_refined, upscaled
 from backend.inference.detail import detailed
@@ -117,8 +117,11 @@ def draw(run: Run, studio: Studio, loaded: Loaded, this: Pass, conditioning: Con
         whole = pace / ((end - begin) * len(seeds)) * run.request.image_count
         run.say("denoise", step=step, steps=steps, fraction=done, eta_s=whole * (1 - done), preview=preview)
 
-    with run.stage("control"):
-        controls = ready(run, studio, loaded, this.request, starts)
+    controls = NO_CONTROLS
+    if this.request.controls:
+        with run.stage("control"):
+            run.say("control", fraction=(run.drawn + begin * len(seeds)) / run.request.image_count)
+            controls = ready(run, studio, loaded, this.request, starts)
     with run.stage("denoise"):
         run.say("denoise", steps=this.runs, fraction=(run.drawn + begin * len(seeds)) / run.request.image_count)
         settings = studio.settings.generation

@@ -17,7 +17,7 @@ def read_maps(run: Run, studio: Studio) -> Result:
     request = run.request
     notes = []
     for number, control in enumerate(request.controls):
-        run.say("load", fraction=number / len(request.controls))
+        run.say("control", fraction=number / len(request.controls))
         with run.stage("read"):
             made = map_of(studio.reader, request, number, request.width, request.height)
         with run.stage("save"):

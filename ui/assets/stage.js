@@ -1,7 +1,7 @@
 // The stage: a job's progress, its preview that turns into the picture, the pictures and what is known of them.
 (() => {
   const SPOKEN_EVERY = 0.25;
-  const STAGES = { load: "Loading the model", encode: "Reading the prompt", upscale: "Making it larger", decode: "Finishing the picture", save: "Saving" };
+  const STAGES = { load: "Loading the model", encode: "Reading the prompt", control: "Reading the control pictures", upscale: "Making it larger", decode: "Finishing the picture", save: "Saving" };
 
   const timeLeft = (seconds) => {
     if (seconds == null) return "";
