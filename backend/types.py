@@ -307,7 +307,7 @@ class Result(BaseModel):
     """With its seed resolved."""
     images: tuple[Image, ...]
     seconds: dict[str, float]
-    """By stage: load, encode, denoise, upscale, detail, faces, decode, save."""
+    """By stage: load, encode, control, denoise, upscale, detail, faces, decode, save."""
     peak_memory: int
     """Bytes: the device's peak allocation in this job, or on a CPU the worker's peak resident memory."""
     model_hash: str
