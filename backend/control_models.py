@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from backend import preprocessors
+from backend.controlling import Control
 from backend.errors import AtelierError, DamagedModel, UnknownModel
 from backend.families import FAMILIES, Family
 from backend.headers import Damage, check_safetensors, tensor_sizes
@@ -40,6 +42,9 @@ FOLDER_KINDS: Mapping[str, ControlKind] = {
 
 FIRST_WIDTH = 320
 """Channels of the first level of all Stable Diffusion UNets, 1 to XL; XL's second has twice as many."""
+
+LARGE_WIDTH = 2432
+"""Of Stable Diffusion 3.5 large; both mediums have 1536, of which 3.5's norms queries and keys."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,25 @@ def check_fit(request: Request, family: Family, models: ControlModels) -> dict[s
             wrong[f"controls.{place}.model"] = "No control model is chosen for this unit. Choose one, or switch the unit off."
         elif misfit := _misfit(control.model, family, models):
             wrong[f"controls.{place}.model"] = misfit
-        elif len(control.pictures) > 1 and models.find(control.model).kind != "ip-adapter":
-            several = f"{control.model} follows one picture; {len(control.pictures)} are given. Use a unit for each."
-            wrong[f"controls.{place}.pictures"] = several
+        elif (model := models.find(control.model)).kind != "ip-adapter":
+            wrong |= {f"controls.{place}.{name}": sentence for name, sentence in _unfit_map(control, model, family).items()}
     detail = request.upscale.detail if request.upscale else None
     if detail and detail.control and (misfit := _misfit(detail.control, family, models, ("controlnet", "controlnet-union"))):
         wrong["upscale.detail.control"] = misfit
+    return wrong
+
+
+def _unfit_map(control: Control, model: ControlModel, family: Family) -> dict[str, str]:
+    """What a unit with a map asks for that cannot be, by field."""
+    wrong: dict[str, str] = {}
+    if len(control.pictures) > 1:
+        wrong["pictures"] = f"{model.name} follows one picture; {len(control.pictures)} are given. Use a unit for each."
+    if control.mode == "ControlNet is more important" and "negative_prompt" not in family.supports:
+        wrong["mode"] = f"{family.title} always draws with the prompt, so there is no part that the control could be kept from. Choose another mode."
+    if family.denoiser != "unet" and preprocessors.find(control.preprocessor).group == "Inpaint":
+        wrong["preprocessor"] = (
+            f"Control models for {family.title} cannot be told what to paint. Choose another preprocessor; the mask does its work."
+        )
     return wrong
 
 
@@ -196,8 +214,14 @@ def _folder(path: Path) -> ControlModel:
     for file in files:
         check_safetensors(file)
     name, kind = str(config["_class_name"]), FOLDER_KINDS[str(config["_class_name"])]
+    if config.get("extra_conditioning_channels") or config.get("extra_condition_channels"):
+        raise Damage("it is an inpainting ControlNet of a kind that is not supported. Inpainting works without one.")
+    families = _families_of_class(name, config)
+    if not families:
+        raise Damage(f"it is a {KIND_TITLES[kind]} for a kind of model that is not known here.")
+    kind = "controlnet-union" if config.get("num_mode") is not None else kind
     # A folder as hubs name it, "diffusion_pytorch_model" within; where that lies in a repository of several, its own name says little.
-    return ControlModel(path.name, path, kind, _families_of_class(name, config))
+    return ControlModel(path.name, path, kind, families)
 
 
 def _families_of_class(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -205,9 +229,13 @@ def _families_of_class(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
         return _families_of_width(int(config.get("cross_attention_dim") or 0))
     if name == "T2IAdapter":
         return ("sdxl",) if "xl" in str(config.get("adapter_type")) else ("sd1", "sd2")
+    if name == "SD3ControlNetModel":
+        width = int(config.get("num_attention_heads") or 0) * int(config.get("attention_head_dim") or 0)
+        medium = "sd3.5-medium" if config.get("qk_norm") else "sd3-medium"
+        return {1536: (medium,), LARGE_WIDTH: ("sd3.5-large",)}.get(width, ())
     transformers = {
-        "SD3ControlNetModel": ("sd3-medium", "sd3.5-medium", "sd3.5-large"), "FluxControlNetModel": ("flux-dev", "flux-schnell"),
-        "QwenImageControlNetModel": ("qwen-image",), "ZImageControlNetModel": ("z-image",),
+        "FluxControlNetModel": ("flux-dev", "flux-schnell"), "QwenImageControlNetModel": ("qwen-image",),
+        "ZImageControlNetModel": ("z-image", "z-image-turbo"),
     }  # fmt: skip
     return transformers.get(name, ())
 
@@ -241,6 +269,8 @@ def _kind(sizes: Mapping[str, int]) -> ControlKind:
         raise Damage("it is a Control-LoRA, which is not supported. Look for a whole ControlNet.")
     if any(name.startswith(("task_embedding", "control_add_embedding")) for name in sizes):
         return "controlnet-union"
+    if any(name.startswith(("controlnet_blocks.", "control_layers.")) for name in sizes):
+        raise Damage("it is a ControlNet for a transformer, which is known by its config.json. Copy the whole folder that it comes in.")
     if any(name.startswith(("input_hint_block.", "controlnet_cond_embedding.")) for name in sizes):
         return "controlnet"
     if any(name.removeprefix("adapter.").startswith("body.0.") for name in sizes):

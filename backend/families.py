@@ -99,6 +99,7 @@ class Family:
 
 _CLIP = "backend.inference.conditioning:encode_clip"
 _ON_UNET = "backend.inference.control:on_unet"
+_ON_FLUX, _ON_SD3, _ON_QWEN, _ON_Z_IMAGE = (f"backend.inference.controlled_transformers:on_{name}" for name in ("flux", "sd3", "qwen", "z_image"))
 _SD_PIPELINES = {"txt2img": "diffusers:StableDiffusionPipeline"}
 _SD_NAMES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 
@@ -184,20 +185,20 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         id="sd3-medium", title="Stable Diffusion 3 medium", pipeline_names=_SD3_NAMES, detect={"transformer.qk_norm": None},
-        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer",
+        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer", control=_ON_SD3,
         flow=True, samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, steps=28, guidance=7.0, sampler="Euler"),
         size_step=16, side_max=3072, needless=_SD3_NEEDLESS, prompt_tokens=255, tokenizer="tokenizer_3", preview_factors=_SD3_PREVIEW,
     ),
     Family(
         id="sd3.5-medium", title="Stable Diffusion 3.5 medium", pipeline_names=_SD3_NAMES,
         detect={"transformer.qk_norm": "rms_norm", "transformer.pos_embed_max_size": 384},
-        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer",
+        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer", control=_ON_SD3,
         flow=True, samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, steps=40, guidance=4.5, sampler="Euler"),
         size_step=16, wide=True, needless=_SD3_NEEDLESS, prompt_tokens=255, tokenizer="tokenizer_3", preview_factors=_SD3_PREVIEW,
     ),
     Family(
         id="sd3.5-large", title="Stable Diffusion 3.5 large", pipeline_names=_SD3_NAMES, detect={"transformer.qk_norm": "rms_norm"},
-        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer",
+        pipelines=_SD3_PIPELINES, conditioning="backend.inference.conditioning:encode_sd3", latents="sd3", denoiser="transformer", control=_ON_SD3,
         flow=True, samplers=FLOW_SAMPLERS, defaults=Defaults(width=1024, height=1024, steps=28, guidance=3.5, sampler="Euler"),
         size_step=16, side_max=3072, wide=True, needless=_SD3_NEEDLESS, prompt_tokens=255, tokenizer="tokenizer_3",
         preview_factors=_SD3_PREVIEW,
@@ -205,7 +206,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         id="flux-schnell", title="Flux.1 schnell", pipeline_names=_FLUX_NAMES, detect={"transformer.guidance_embeds": False},
         pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux_schnell", latents="flux-schnell",
-        denoiser="transformer", supports=frozenset(), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
+        denoiser="transformer", control=_ON_FLUX, supports=frozenset(), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
         defaults=Defaults(width=1024, height=1024, steps=4, guidance=1.0, sampler="Euler"), size_step=16, wide=True,
         call={"max_sequence_length": 256}, prompt_tokens=255, tokenizer="tokenizer_2", preview_factors=_FLUX_PREVIEW,
         why_not={
@@ -216,7 +217,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         id="flux-dev", title="Flux.1 dev", pipeline_names=_FLUX_NAMES, detect={"transformer.guidance_embeds": True},
         pipelines=_FLUX_PIPELINES, conditioning="backend.inference.conditioning:encode_flux", latents="flux-dev",
-        denoiser="transformer", supports=frozenset({"guidance"}), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
+        denoiser="transformer", control=_ON_FLUX, supports=frozenset({"guidance"}), flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED,
         defaults=Defaults(width=1024, height=1024, steps=28, guidance=3.5, sampler="Euler"), size_step=16, wide=True,
         prompt_tokens=511, tokenizer="tokenizer_2", preview_factors=_FLUX_PREVIEW, why_not={"negative_prompt": _ONE_PASS.format("Flux.1 dev")},
     ),
@@ -242,19 +243,19 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         id="qwen-image", title="Qwen-Image", pipeline_names=("QwenImagePipeline", "QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
         detect={}, pipelines={"txt2img": "diffusers:QwenImagePipeline"}, conditioning="backend.inference.conditioning:encode_qwen",
-        latents="qwen", denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED, guidance_name="true_cfg_scale",
+        latents="qwen", denoiser="transformer", control=_ON_QWEN, flow=True, samplers=FLOW_SAMPLERS, layout=_PACKED, guidance_name="true_cfg_scale",
         defaults=Defaults(width=1328, height=1328, steps=50, guidance=4.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=512,
     ),
     Family(
         id="z-image-turbo", title="Z-Image Turbo", pipeline_names=_Z_IMAGE_NAMES, detect={"scheduler.shift": 3.0},
         pipelines=_Z_IMAGE_PIPELINES, conditioning="backend.inference.conditioning:encode_z_image", latents="z-image-turbo",
-        denoiser="transformer", flow=True, samplers=FLOW_SAMPLERS, guidance_offset=1.0,
+        denoiser="transformer", control=_ON_Z_IMAGE, flow=True, samplers=FLOW_SAMPLERS, guidance_offset=1.0,
         defaults=Defaults(width=1024, height=1024, steps=9, guidance=1.0, sampler="Euler"), size_step=16, wide=True, prompt_tokens=509,
         preview_factors=_FLUX_PREVIEW,
     ),
     Family(
         id="z-image", title="Z-Image", pipeline_names=_Z_IMAGE_NAMES, detect={}, pipelines=_Z_IMAGE_PIPELINES,
-        conditioning="backend.inference.conditioning:encode_z_image", latents="z-image", denoiser="transformer", flow=True,
+        conditioning="backend.inference.conditioning:encode_z_image", latents="z-image", denoiser="transformer", control=_ON_Z_IMAGE, flow=True,
         samplers=FLOW_SAMPLERS, guidance_offset=1.0, defaults=Defaults(width=1024, height=1024, steps=50, guidance=5.0, sampler="Euler"),
         size_step=16, wide=True, prompt_tokens=509, preview_factors=_FLUX_PREVIEW,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ HEADERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
 REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "control-lora": ({"lora_controlnet": (1,), "input_hint_block.0.weight": (16, 3, 3, 3)}, "Control-LoRA"),
     "faceid": ({"ip_adapter.1.to_k_ip.weight": (320, 768), "ip_adapter.0.to_q_lora.down.weight": (128, 320)}, "FaceID"),
+    "diffusion_pytorch_model": ({"controlnet_blocks.0.weight": (3072, 3072), "input_hint_block.conv_in.weight": (16, 3, 3, 3)}, "its config.json"),
     "some-lora": ({"lora_unet_down_blocks_0.lora_down.weight": (8, 320)}, "no ControlNet"),
     "unknown-width": ({"input_hint_block.0.weight": (16, 3, 3, 3)}, "not known here"),
 }
@@ -140,20 +142,63 @@ def test_folders_of_diffusers_and_what_changes_on_the_disk(tmp_path: Path) -> No
     assert models.all[0] == again
 
 
+SD3 = {"_class_name": "SD3ControlNetModel", "attention_head_dim": 64}
+FLUX = {"_class_name": "FluxControlNetModel"}
+FOLDERS: dict[str, tuple[dict[str, object], str, tuple[str, ...]]] = {
+    "sd3": ({**SD3, "num_attention_heads": 24, "qk_norm": None}, "controlnet", ("sd3-medium",)),
+    "sd35-medium": ({**SD3, "num_attention_heads": 24, "qk_norm": "rms_norm"}, "controlnet", ("sd3.5-medium",)),
+    "sd35-large": ({**SD3, "num_attention_heads": 38, "joint_attention_dim": None}, "controlnet", ("sd3.5-large",)),
+    "flux": ({**FLUX, "num_mode": None}, "controlnet", ("flux-dev", "flux-schnell")),
+    "flux-union": ({**FLUX, "num_mode": 10}, "controlnet-union", ("flux-dev", "flux-schnell")),
+    "qwen": ({"_class_name": "QwenImageControlNetModel"}, "controlnet", ("qwen-image",)),
+    "z-image": ({"_class_name": "ZImageControlNetModel", "control_in_dim": 33}, "controlnet", ("z-image", "z-image-turbo")),
+}
+
+
+def in_folder(folder: Path, config: Mapping[str, object]) -> Path:
+    headed(folder / "diffusion_pytorch_model.safetensors", {"weight": (3,)})
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_those_for_transformers_are_known_by_their_configs(name: str, tmp_path: Path) -> None:
+    config, kind, families = FOLDERS[name]
+    found = inspect(in_folder(tmp_path / name, config))
+    assert (found.name, found.kind, found.families, found.problem) == (name, kind, families, "")
+
+
+def test_those_for_transformers_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    assert "not known here" in inspect(in_folder(tmp_path / "a", {**SD3, "num_attention_heads": 2})).problem
+    for extra in ({**SD3, "num_attention_heads": 24, "extra_conditioning_channels": 1}, {**FOLDERS["qwen"][0], "extra_condition_channels": 4}):
+        assert "inpainting ControlNet" in inspect(in_folder(tmp_path / "b", extra)).problem
+
+
+def test_what_a_transformer_cannot_be_asked_is_said(tmp_path: Path) -> None:
+    in_folder(tmp_path / "ControlNet" / "canny", FLUX)
+    in_folder(tmp_path / "ControlNet" / "qwen", FOLDERS["qwen"][0])
+    models = ControlModels((tmp_path,))
+    alone = {"model": "canny", "mode": "ControlNet is more important"}
+    assert "always draws with the prompt" in wrong_with(models, "flux-dev", alone)["controls.0.mode"]
+    assert wrong_with(models, "qwen-image", {**alone, "model": "qwen"}) == {}
+    painting = {"model": "canny", "preprocessor": "inpaint_only"}
+    assert "cannot be told what to paint" in wrong_with(models, "flux-dev", painting)["controls.0.preprocessor"]
+
+
+def wrong_with(models: ControlModels, name: str, *controls: dict[str, Any], **values: Any) -> dict[str, str]:
+    return check_fit(make_request(model="x", controls=controls, **values), family(name), models)
+
+
 def test_units_that_do_not_fit_the_model_say_so(tmp_path: Path) -> None:
     headed(tmp_path / "ControlNet" / "canny.safetensors", HEADERS["control_v11p_sd15_canny"][0])
     headed(tmp_path / "ControlNet" / "ip.safetensors", HEADERS["ip-adapter_sd15"][0])
     models, two = ControlModels((tmp_path,)), ("0" * 64, "1" * 64)
-
-    def wrong_with(name: str, *controls: dict[str, Any], **values: Any) -> dict[str, str]:
-        return check_fit(make_request(model="x", controls=controls, **values), family(name), models)
-
-    assert wrong_with("sd1", {"model": "canny"}, {"model": "ip", "pictures": two}) == {}
-    wrong = wrong_with("sdxl", {"model": "canny"}, {}, {"model": "cannee"}, {"model": "ip"})
+    assert wrong_with(models, "sd1", {"model": "canny"}, {"model": "ip", "pictures": two}) == {}
+    wrong = wrong_with(models, "sdxl", {"model": "canny"}, {}, {"model": "cannee"}, {"model": "ip"})
     assert "is a ControlNet for Stable Diffusion 1.x, and the model is Stable Diffusion XL" in wrong["controls.0.model"]
     assert "No control model is chosen" in wrong["controls.1.model"]
     assert "no control model named" in wrong["controls.2.model"]
     assert "is an IP-Adapter for" in wrong["controls.3.model"]
-    assert "follows one picture" in wrong_with("sd1", {"model": "canny", "pictures": two})["controls.0.pictures"]
+    assert "follows one picture" in wrong_with(models, "sd1", {"model": "canny", "pictures": two})["controls.0.pictures"]
     larger = {"upscaler": "Lanczos", "detail": {"control": "ip"}}
-    assert "a ControlNet is needed" in wrong_with("sd1", upscale=larger)["upscale.detail.control"]
+    assert "a ControlNet is needed" in wrong_with(models, "sd1", upscale=larger)["upscale.detail.control"]

@@ -56,6 +56,48 @@ def adapter(unet: Any, seed: int = 0) -> Any:
     return diffusers.T2IAdapter(in_channels=3, channels=widths, num_res_blocks=1, downscale_factor=factor, adapter_type=kind).eval()
 
 
+def _heard(net: Any, seed: int) -> Any:
+    """A transformer's network whose last layers, and the one that sees the map, are not silent."""
+    torch.manual_seed(seed)
+    layers = [*net.controlnet_blocks, *getattr(net, "controlnet_single_blocks", ())]
+    seeing = net.pos_embed_input.proj if hasattr(net, "pos_embed_input") else net.controlnet_x_embedder
+    for layer in (*layers, seeing):
+        nn.init.normal_(layer.weight, std=0.2)
+    return net.eval()
+
+
+def flux_controlnet(transformer: Any, seed: int = 0, layers: int = 2, singles: int = 2, **more: Any) -> Any:
+    """`num_mode` for a union, `conditioning_embedding_channels` and `patch_size` for one that looks at pixels."""
+    torch.manual_seed(seed)
+    config = {**transformer.config, "num_layers": layers, "num_single_layers": singles, **more}
+    return _heard(diffusers.FluxControlNetModel.from_config(config), seed)
+
+
+def sd3_controlnet(transformer: Any, seed: int = 0, layers: int = 2, **more: Any) -> Any:
+    torch.manual_seed(seed)
+    return _heard(diffusers.SD3ControlNetModel.from_config({**transformer.config, "num_layers": layers, **more}), seed)
+
+
+def qwen_controlnet(transformer: Any, seed: int = 0, layers: int = 2) -> Any:
+    torch.manual_seed(seed)
+    return _heard(diffusers.QwenImageControlNetModel.from_config({**transformer.config, "num_layers": layers}), seed)
+
+
+def z_image_controlnet(transformer: Any, seed: int = 0, seen: int = 16, **more: Any) -> Any:
+    """Behind every second block; `seen` are the channels of its map."""
+    torch.manual_seed(seed)
+    config = transformer.config
+    net = diffusers.ZImageControlNetModel(
+        control_layers_places=list(range(0, config["n_layers"], 2)), control_refiner_layers_places=list(range(config["n_refiner_layers"])),
+        control_in_dim=seen, dim=config["dim"], n_refiner_layers=config["n_refiner_layers"], n_heads=config["n_heads"],
+        n_kv_heads=config["n_kv_heads"], **more,
+    )  # fmt: skip
+    for layer in net.control_layers:
+        for linear in (layer.after_proj, *([layer.before_proj] if hasattr(layer, "before_proj") else [])):
+            nn.init.normal_(linear.weight, std=0.2)
+    return net.eval()
+
+
 def ip_adapter(unet: Any, encoder_width: int, seed: int = 0, tokens: int = 4) -> dict[str, Any]:
     """Flat weights of the plain variant, as their files hold them."""
     generator = torch.Generator().manual_seed(seed)

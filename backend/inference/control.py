@@ -35,6 +35,8 @@ class Controls:
     on: str = ""
     units: tuple[Unit, ...] = ()
     pictures: tuple[PictureUnit, ...] = ()
+    vae: Any = None
+    """The model's own, for families whose networks look at latents."""
 
     @contextlib.contextmanager
     def acting(self, denoiser: Any, *, guided: bool, calls: int, done: Done) -> Iterator[None]:
@@ -71,8 +73,8 @@ def ready(run: Run, studio: Studio, loaded: Loaded, request: Request, starts: Se
         else:
             shown = _maps(studio, number, request, starts, row.size_step)
             group = control.type or preprocessors.find(control.preprocessor).group
-            units.append(Unit(control, model.kind, studio.nets.get(model), shown, group))
-    return Controls(row.control, tuple(units), tuple(pictures))
+            units.append(Unit(control, model.kind, studio.nets.get(model, row.wide), shown, group))
+    return Controls(row.control, tuple(units), tuple(pictures), loaded.components["vae"])
 
 
 def _looked_at(studio: Studio, control: Control, model: ControlModel, request: Request) -> PictureUnit:
@@ -111,9 +113,11 @@ def as_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float().div(255)
 
 
-def tile_control(studio: Studio, name: str, tile: Tensor, on: str) -> Controls:
+def tile_control(studio: Studio, loaded: Loaded, name: str, tile: Tensor) -> Controls:
     """A ControlNet that holds a tile to what it shows already. `tile`: 1 x 3 x H x W, 0 to 1."""
-    if not name or not on:
+    row = loaded.model.family
+    if not name or not row.control:
         return NO_CONTROLS
     model = studio.library.controls.find(name)
-    return Controls(on, (Unit(Control(model=name), model.kind, studio.nets.get(model), tile, "Tile"),))
+    unit = Unit(Control(model=name), model.kind, studio.nets.get(model, row.wide), tile, "Tile")
+    return Controls(row.control, (unit,), vae=loaded.components["vae"])

@@ -35,17 +35,17 @@ class ControlNets:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._held: OrderedDict[tuple[Path, float], nn.Module] = OrderedDict()
+        self._held: OrderedDict[tuple[Path, float, torch.dtype], nn.Module] = OrderedDict()
 
-    def get(self, model: ControlModel) -> nn.Module:
-        """A ControlNet or T2I-Adapter on the device. Raises DamagedModel."""
-        key = (model.path, _changed(model))
+    def get(self, model: ControlModel, wide: bool = False) -> nn.Module:
+        """A ControlNet or T2I-Adapter on the device, in the precision of a model that is `wide` or not. Raises DamagedModel."""
+        key = (model.path, _changed(model), self._device.precision(wide))
         if key not in self._held:
             while len(self._held) >= KEPT:
                 self._held.popitem(last=False)
             self._device.free_caches()
             network = loaded(model)
-            self._held[key] = network.to(self._device.torch_device, self._device.dtype).eval().requires_grad_(False)
+            self._held[key] = network.to(self._device.torch_device, key[2]).eval().requires_grad_(False)
             log.info("loaded %s", model.name)
         self._held.move_to_end(key)
         return self._held[key]

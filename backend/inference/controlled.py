@@ -114,7 +114,7 @@ class _Speaking:
         adapters = [unit for unit in acting if unit.kind == "t2i-adapter"]
         if adapters:
             levels = zip(*(self._adapted(unit, sample) for unit in adapters), strict=True)
-            said["down_intrablock_additional_residuals"] = [_total(level) for level in levels]
+            said["down_intrablock_additional_residuals"] = [together(level) for level in levels]
         return said
 
     def _residuals(self, unit: Unit, sample: Tensor, timestep: Any, prompts: Tensor, added: dict[str, Tensor] | None) -> Residuals:
@@ -161,9 +161,9 @@ class _Speaking:
 def _sum(parts: list[Residuals]) -> Residuals:
     """What several networks say together."""
     downs, middles = zip(*parts, strict=True)
-    return [_total(level) for level in zip(*downs, strict=True)], _total(middles)
+    return [together(level) for level in zip(*downs, strict=True)], together(middles)
 
 
-def _total(parts: Sequence[Tensor]) -> Tensor:
+def together(parts: Sequence[Tensor]) -> Tensor:
     """From the first on, in their order, as floating-point sums depend on it."""
     return functools.reduce(torch.add, parts)

@@ -52,7 +52,7 @@ def detailed(run: Run, studio: Studio, loaded: Loaded, conditioning: Conditionin
         )  # fmt: skip
         latents = denoise(
             this, loaded, conditioning, [seed], device=studio.device, settings=studio.settings.generation, tell=tell,
-            controls=tile_control(studio, how.control, part, row.control),
+            controls=tile_control(studio, loaded, how.control, part),
         )  # fmt: skip
         done += 1
         return torch.from_numpy(np.array(decode(vae, latents))).permute(2, 0, 1).float().div(255)[None]

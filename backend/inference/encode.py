@@ -19,12 +19,18 @@ def encode(vae: Any, picture: Image.Image) -> Tensor:
 
     Raises NotFinite. Precision is raised as in `decode`.
     """
-    device = next(vae.parameters()).device
-    pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1).to(device)
-    return finite(vae, lambda: _latents(vae, pixels), "encoder")
+    pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
+    return scaled(vae, likeliest(vae, pixels))
 
 
-def _latents(vae: Any, pixels: Tensor) -> Tensor:
+@torch.inference_mode()
+def likeliest(vae: Any, pixels: Tensor) -> Tensor:
+    """The likeliest latents of N x 3 x H x W, -1 to 1, as the VAE gives them. Raises NotFinite."""
+    given = pixels.to(next(vae.parameters()).device)
+    return finite(vae, lambda: _encoded(vae, given), "encoder")
+
+
+def _encoded(vae: Any, pixels: Tensor) -> Tensor:
     narrow = pixels.to(vae.dtype)
     encoded = vae.encode(narrow.unsqueeze(2) if moving(vae) else narrow)
-    return scaled(vae, encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded[0])
+    return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded[0]
