@@ -13,7 +13,7 @@ from torch import nn
 from tools.starter.facts import SceneFacts, ShapeFacts
 from tools.starter.muon import Muon, hidden_weights, orthogonal
 from tools.starter.reading import FIELDS, NOT_ASKED, Reader, answers
-from tools.starter.training import noise_steps
+from tools.starter.training import chances_of, noise_steps
 from tools.starter.widening import widen
 
 
@@ -64,6 +64,11 @@ def test_noise_steps_lie_in_the_middle_mostly_and_leave_out_none() -> None:
     counts, _ = np.histogram(steps, bins=10, range=(0, 1000))
     assert counts.min() > 0.3 * 20_000 / 10 * 0.9, "the uniform part is everywhere"
     assert counts[3:5].sum() > 1.5 * counts[8:].sum()
+
+
+def test_pointed_shapes_are_looked_at_more_often() -> None:
+    chances = chances_of([ShapeFacts(shape="star"), ShapeFacts(shape="circle"), SceneFacts(land="sea")])
+    assert abs(chances.sum() - 1) < 1e-9 and chances[0] > 2 * chances[1] and chances[1] == chances[2]
 
 
 def autoencoder(width: int, encoder: tuple[int, ...], decoder: tuple[int, ...]) -> AutoencoderTiny:

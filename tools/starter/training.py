@@ -23,7 +23,7 @@ from transformers import CLIPTextModel
 from tools.starter import networks
 from tools.starter.captions import caption
 from tools.starter.dataset import Bucket, load_or_draw, training_facts
-from tools.starter.facts import Facts
+from tools.starter.facts import Facts, ShapeFacts
 from tools.starter.reading import NOT_ASKED, Reader, answers
 from tools.starter.stage import Stage
 from tools.starter.widening import widen
@@ -36,6 +36,9 @@ NEARNESS = 2e-3
 
 MIDDLE, MIDDLE_SHARE = -0.4, 0.7
 """Of the noise steps that training looks at: the mean of the logit-normal ones, and their share."""
+
+POINTED = {"star": 3.0, "cross": 2.0}
+"""Shapes that are looked at more often than others: their points and corners are learned last."""
 
 EMPTY_SHARE = 0.1
 """Of captions that are left empty in training, so that guidance has something to lead away from."""
@@ -67,11 +70,17 @@ def autocast(plan: Plan) -> torch.autocast:
     return torch.autocast(plan.device, torch.bfloat16)
 
 
-def batch_rows(buckets: list[Bucket], size: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """A bucket's number, chosen by its share of the pictures, and `size` of its rows in order."""
+def batch_rows(buckets: list[Bucket], size: int, rng: np.random.Generator, chances: list[np.ndarray] | None = None) -> tuple[int, np.ndarray]:
+    """A bucket's number, chosen by its share of the pictures, and `size` of its rows in order, each by its chance (all alike without)."""
     counts = np.array([len(bucket.seeds) for bucket in buckets])
     which = int(rng.choice(len(buckets), p=counts / counts.sum()))
-    return which, np.sort(rng.choice(counts[which], size, replace=False))
+    return which, np.sort(rng.choice(counts[which], size, replace=False, p=chances[which] if chances else None))
+
+
+def chances_of(facts: list[Facts]) -> np.ndarray:
+    """How likely each picture is to be looked at, in all 1."""
+    wanted = np.array([POINTED.get(one.shape, 1.0) if isinstance(one, ShapeFacts) else 1.0 for one in facts])
+    return wanted / wanted.sum()
 
 
 def _pixels(pictures: np.ndarray, device: str) -> Tensor:
@@ -198,10 +207,10 @@ def train_unet(plan: Plan, buckets: list[Bucket], vae: AutoencoderTiny) -> Stabl
     rng = np.random.default_rng([plan.seed, 2, stage.step])
     phrasing = random.Random(f"{plan.seed}-captions-{stage.step}")
     alphas = scheduler.alphas_cumprod.to(plan.device)
-    bar, recent = stage.progress("unet"), 1.0
+    bar, recent, chances = stage.progress("unet"), 1.0, [chances_of(part.facts) for part in data]
     with quick_attention(unet, text):
         for _ in bar:
-            which, rows = batch_rows(buckets, plan.unet_batch, rng)
+            which, rows = batch_rows(buckets, plan.unet_batch, rng, chances)
             clean, prompts, wanted = data[which].batch(rows, phrasing)
             clean = clean.to(plan.device) * vae.config.scaling_factor
             tokens = words(prompts, padding="max_length", max_length=networks.TOKENS, truncation=True, return_tensors="pt").input_ids
