@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css")
+STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css", "several.css")
 SCRIPTS = (
     "core.js",
     "status.js",
@@ -23,6 +23,7 @@ SCRIPTS = (
     "canvas_tools.js",
     "canvas_page.js",
     "canvas.js",
+    "several.js",
 )
 """In this order; core.js first."""
 
