@@ -35,7 +35,7 @@ class Folders:
         wrong = {}
         if not self.source.is_dir():
             wrong["source"] = f"There is no folder {self.source}. Please check the input folder."
-        elif not pictures_in(self.source):
+        elif not self.pictures:
             wrong["source"] = f"There are no pictures in {self.source}. PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF files count."
         if self.target.exists() and not self.target.is_dir():
             wrong["target"] = f"{self.target} is a file. Please choose a folder for the results."
@@ -63,14 +63,19 @@ class Folders:
         return [self.target / f"{name}-{number:02d}.png" for number in range(1, count + 1)]
 
     @cached_property
+    def pictures(self) -> list[Path]:
+        """As the folder was when it was first asked."""
+        return pictures_in(self.source)
+
+    @cached_property
     def _masks(self) -> dict[str, Path]:
         """Masks by their names without endings, as the folder was when it was first asked."""
         return {path.stem: path for path in reversed(pictures_in(self.masks) if self.masks else [])}
 
     @cached_property
     def _stems(self) -> Counter[str]:
-        """How many pictures have each name without its ending, as the folder was when it was first asked."""
-        return Counter(path.stem for path in pictures_in(self.source))
+        """How many pictures have each name without its ending."""
+        return Counter(path.stem for path in self.pictures)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -126,7 +131,7 @@ class Batches:
             raise BadRequest({"request": "A batch needs a request that starts from a picture, with a mask where there is a mask folder."})
         if scale is not None and not SCALE_MIN <= scale <= SCALE_MAX:
             raise BadRequest({"scale": f"The factor goes from {SCALE_MIN:g} to {SCALE_MAX:g}; {scale:g} is outside."})
-        batch = Batch(secrets.token_hex(8), request, folders, scale, len(pictures_in(folders.source)))
+        batch = Batch(secrets.token_hex(8), request, folders, scale, len(folders.pictures))
         self._batches[batch.id] = batch
         for old in [known for known in self._batches.values() if known.state != "running"][:-KEPT]:
             del self._batches[old.id]
@@ -137,7 +142,7 @@ class Batches:
         return self._batches.get(identifier)
 
     def _run(self, batch: Batch) -> None:
-        for path in pictures_in(batch.folders.source):
+        for path in batch.folders.pictures:
             if batch.stopping:
                 break
             batch.name = path.name

@@ -56,6 +56,18 @@ def test_what_is_there_already_is_left_alone_so_a_batch_goes_on(engine: Engine, 
     assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
 
 
+def test_a_folder_of_thousands_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(300):
+        (tmp_path / "in" / f"{number}.png").touch()
+    looked: list[Path] = []
+    own = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: looked.append(path) or own(path))
+    folders = Folders(tmp_path / "in", tmp_path / "out")
+    results = [folders.results_of(path, 1)[0].name for path in folders.pictures]
+    assert len(set(results)) == 300 and looked == [tmp_path / "in"]
+
+
 def test_masks_go_by_name_and_one_that_is_missing_is_listed(engine: Engine, tmp_path: Path) -> None:
     source = folder_of_pictures(tmp_path / "in", ("a.png", "b.png", "c.png"))
     masks = tmp_path / "masks"

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import DESKTOP, PHONE, Visitor, number, prompt, visitor
 from tests.conftest import Server
+from tests.test_page_pictures import choose
 
 pytest_plugins = ["tests.visiting"]
 
@@ -76,6 +77,44 @@ def test_what_is_painted_over_changes_and_the_rest_stays_to_the_bit(browser: Bro
     assert mask[48, 64] == 255 and mask[4, 4] == 0
     assert (after[mask == 0] == before[mask == 0]).all()
     assert (after[mask == 255] != before[mask == 255]).any(axis=-1).mean() > 0.9
+
+
+def drawn_in_page(page: Page, studio: Server, seed: int) -> tuple[dict[str, Any], bytes]:
+    """The newest job once it is done, and its last picture's pixels."""
+    number(page, "seed").fill(str(seed))
+    page.locator("#t2i_generate").click()
+    expect(page.locator("#t2i_view .facts")).to_contain_text(f"Seed {seed}")
+    expect(page.locator("#t2i_view .progress")).to_be_hidden()
+    job = studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")
+    picture = Image.open(BytesIO(page.request.get(f"{studio.url}/{job['pictures'][-1]['url']}").body()))
+    return job, picture.convert("RGB").tobytes()
+
+
+def test_a_refiner_and_a_hires_checkpoint_are_chosen_in_the_page_and_act(guest: Visitor, studio: Server) -> None:
+    """The model refines itself: with an ancestral sampler the noise of the last steps is another then, and so is the picture."""
+    page, seed = guest.tab(), next(SEEDS)
+    prompt(page).fill("green hills by day")
+    number(page, "steps").fill("6")
+    choose(page, "#t2i_sampler", "Euler a")
+    plain, alone = drawn_in_page(page, studio, seed)
+    assert plain["request"]["refiner"] is None
+    choose(page, "#t2i_refiner", "starter")
+    number(page, "refiner_switch_at").fill("0.5")
+    refined, other = drawn_in_page(page, studio, seed + 1)
+    assert refined["request"]["refiner"] == {"model": "starter", "switch_at": 0.5}
+    assert "Refiner: starter, Refiner switch at: 0.5" in refined["pictures"][0]["infotext"]
+    expect(page.locator("#t2i_view .facts")).to_contain_text("Refiner starter from 50 %")
+    choose(page, "#t2i_refiner", "None")
+    _, unrefined = drawn_in_page(page, studio, seed + 1)
+    assert other not in (alone, unrefined)
+
+    page.locator("#t2i_hires input").first.check()
+    expect(page.locator("#t2i_hires_model input")).to_have_value("Use same checkpoint")
+    choose(page, "#t2i_hires_model", "starter")
+    number(page, "hires_scale").fill("1.5")
+    second, _ = drawn_in_page(page, studio, seed + 2)
+    assert second["request"]["hires"]["model"] == "starter"
+    assert "Hires checkpoint: starter" in second["pictures"][0]["infotext"]
 
 
 def test_a_folder_goes_through_the_form_and_a_bad_picture_is_listed(guest: Visitor, tmp_path: Path, speckled: Path) -> None:

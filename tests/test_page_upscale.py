@@ -149,6 +149,52 @@ def test_a_drawn_picture_is_made_larger_at_once_and_its_details_drawn_anew(guest
     expect(page.locator("#t2i_upscale_detail input")).to_be_checked()
 
 
+def test_several_pictures_at_once_each_become_a_job_and_a_bad_one_is_named(guest: Visitor, picture: Path, tmp_path: Path) -> None:
+    files = [picture]
+    for width, colour in ((30, "blue"), (31, "yellow")):
+        files.append(tmp_path / f"{colour}.png")
+        Image.new("RGB", (width, 20), colour).save(files[-1])
+    (tmp_path / "bad.png").write_text("This is a text.")
+    page = guest.tab()
+    open_upscale(page)
+    page.locator("#ups_image .choose-picture").set_input_files([*files, tmp_path / "bad.png"])
+    expect(page.locator("#ups_several .count")).to_have_text("and 2 more pictures")
+    expect(page.locator("#ups_several .lost")).to_contain_text("bad.png")
+    guest.complaints.clear()  # the browser's own, about the answer to that file
+    expect(page.locator("#ups_sizes")).to_have_text("from 60 × 40 to 240 × 160")
+    choose(page, "#ups_upscaler", "Nearest")
+    number(page, "scale", "ups").fill("2")
+    page.locator("#ups_generate").click()
+    strip = page.locator("#ups_view .strip button")
+    expect(strip).to_have_count(3)
+    expect(page.locator("#ups_view .facts")).to_contain_text("Size 62 × 40")
+    page.reload()
+    open_upscale(page)
+    expect(page.locator("#ups_several li")).to_have_count(2)
+    page.locator("#ups_several li button").first.click()
+    expect(page.locator("#ups_several .count")).to_have_text("and 1 more picture")
+    page.locator("#ups_several").get_by_role("button", name="Remove all").click()
+    page.locator("#ups_generate").click()
+    expect(page.locator("#ups_view .facts")).to_contain_text("Size 120 × 80")
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
+def test_faces_have_their_place_in_the_form_and_without_a_face_it_is_said(
+    browser: Browser, studio: Server, picture: Path, viewport: dict[str, int], scheme: str
+) -> None:
+    with visitor(browser, studio.url, viewport=viewport, color_scheme=scheme) as guest:
+        page = guest.tab()
+        open_upscale(page)
+        expect(page.locator("#ups_faces input")).to_have_value("None")
+        expect(page.locator("#ups_faces")).to_contain_text("models/GFPGAN")
+        number(page, "faces_visibility", "ups").fill("3")
+        page.locator("#ups_image .choose-picture").set_input_files(picture)
+        expect(page.locator("#ups_sizes")).to_contain_text("240 × 160")
+        page.locator("#ups_generate").click()
+        expect(page.locator("#ups_faces_visibility .problem")).to_contain_text("from 0 to 1")
+        assert page.evaluate(FITS)
+
+
 def test_a_large_one_can_be_stopped(guest: Visitor, studio: Server, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.effect_noise((2000, 2000), 40).convert("RGB").save(large, compress_level=1)

@@ -40,14 +40,17 @@ class MaskCanvas(gr.HTML):
     `atelier.canvases[elem_id].ready()` is awaited in the page, which is what `js=` of the event that needs it is for.
     """
 
-    def __init__(self, *, elem_id: str, label: str, masks: bool = True, soft_edge: int = BLUR, **options: Any) -> None:
+    def __init__(self, *, elem_id: str, label: str, masks: bool = True, several: bool = False, soft_edge: int = BLUR, **options: Any) -> None:
         """`masks`: with tools to paint a mask and to extend the picture; otherwise it takes a picture and shows it.
+        `several`: more than one file may be chosen; those beyond the first are told by the page's event "morefiles".
         `soft_edge`: pixels of blur in the preview (not named `blur`, which is an event of Gradio's)."""
         super().__init__(
             value=None,
             elem_id=elem_id,
             label=label,
-            html_template=asset("canvas.html"),
+            html_template=asset("canvas.html").replace(
+                'class="choose-picture"', 'class="choose-picture" multiple' if several else 'class="choose-picture"'
+            ),
             js_on_load="atelier.openCanvas(element, props, watch, (name, data) => trigger(name, data)); /* 'picture', 'grow' */",
             apply_default_css=False,
             canvas=elem_id,

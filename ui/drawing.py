@@ -84,10 +84,10 @@ def asking_block(prefix: str, model: Model | None, lines: int = 3) -> Asking:
     return Asking(prompt, negative, hint, generate)
 
 
-def source_block(prefix: str, label: str, *, masks: bool) -> MaskCanvas:
+def source_block(prefix: str, label: str, *, masks: bool, several: bool = False) -> MaskCanvas:
     """Where the picture comes in."""
     with gr.Column(elem_classes="source", min_width=0):
-        canvas = MaskCanvas(elem_id=f"{prefix}_image", label=label, masks=masks)
+        canvas = MaskCanvas(elem_id=f"{prefix}_image", label=label, masks=masks, several=several)
     # Gradio drops a component's own properties when an event has it among its outputs before its tab was opened.
     canvas.js_on_load = f"props = atelier.withFixed(props, {json.dumps(canvas.props)}); {canvas.js_on_load}"
     return canvas

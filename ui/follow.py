@@ -19,7 +19,7 @@ EVENTS = "/* 'reuse' 'send' */"
 
 
 class JobView(gr.HTML):
-    """What a handler returns to it is a message for its script: `followed(job)` or `refused(problem)`.
+    """What a handler returns to it is a message for its script: `followed(*jobs)` or `refused(problem)`.
 
     The script lives in assets/stage.js and assets/job.js. Its event `reuse` carries the values of a Request, its event
     `send` those, the tab that a picture goes to, and under which name it is kept.
@@ -44,9 +44,9 @@ class JobView(gr.HTML):
         return {"type": "object"}
 
 
-def followed(job: Job) -> dict[str, Any]:
-    """Tell the view to follow this job."""
-    return {"job": job.id, "at": time.time()}
+def followed(*jobs: Job, problem: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Tell the view to follow these jobs, one after the other, and why there are no more where one was refused."""
+    return {"jobs": [job.id for job in jobs], "problem": problem, "at": time.time()}
 
 
 def refused(problem: dict[str, Any]) -> dict[str, Any]:

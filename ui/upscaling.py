@@ -11,6 +11,7 @@ from gradio.components import Component
 
 from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Detail, Upscale
 from backend.errors import AtelierError
+from backend.jobs import Job
 from backend.network_files import NetworkFiles
 from ui.canvas import Painted
 from ui.controls import Slider
@@ -19,6 +20,7 @@ from ui.folder import folder_card
 from ui.follow import JobView, followed, refused
 from ui.form import ChoiceDropdown, Form
 from ui.parts import QUIET, TELLING, Parts
+from ui.several import FurtherPictures, gathered
 from ui.sizes import picture_size
 
 PREFIX = "ups"
@@ -30,7 +32,8 @@ def build(parts: Parts) -> PictureTab:
     """Fill the tab."""
     with gr.Row(elem_id=f"{PREFIX}_work", elem_classes="work"):
         with gr.Column(elem_classes="left", min_width=0):
-            canvas = source_block(PREFIX, "Picture to make larger", masks=False)
+            canvas = source_block(PREFIX, "Picture to make larger", masks=False, several=True)
+            further = FurtherPictures(PREFIX)
             with gr.Row(elem_classes="go"):
                 generate = gr.Button("Upscale", variant="primary", elem_id=f"{PREFIX}_generate", elem_classes="generate")
                 gr.Button("Stop", elem_id=f"{PREFIX}_stop", elem_classes="stop")
@@ -40,7 +43,8 @@ def build(parts: Parts) -> PictureTab:
         with gr.Column(elem_classes="right", min_width=0):
             view = JobView(prefix=PREFIX, task="upscale", targets=parts.targets)
     tab = PictureTab("upscale", Form(PREFIX, {"image": canvas, **widgets}), view, canvas)
-    _connect(parts, tab, generate, told)
+    _generate(parts, tab, generate, further)
+    _connect(parts, tab, told)
     with folder:
         folder_card(parts, tab, sizes=())
     return tab
@@ -116,7 +120,28 @@ def first_choice(parts: Parts) -> str:
     return next((upscaler.name for upscaler in parts.library.upscalers.usable if upscaler.path), "Lanczos")
 
 
-def _connect(parts: Parts, tab: PictureTab, generate: gr.Button, told: gr.HTML) -> None:
+def _generate(parts: Parts, tab: PictureTab, generate: gr.Button, further: FurtherPictures) -> None:
+    """Each picture becomes a job of its own, and the view follows all of them."""
+    form = tab.form
+
+    def submit(**values: Any) -> dict[str, Any]:
+        painted, more = values.pop("image"), values.pop("further")
+        first = [painted.image] if painted and painted.image else []
+        jobs: list[Job] = []
+        try:
+            for picture in dict.fromkeys([*first, *more]) or [None]:
+                request = form.request(parts.library, {**values, "image": Painted(picture)})
+                jobs.append(parts.engine.submit(request))
+        except AtelierError as error:
+            return followed(*jobs, problem=form.problem(error)) if jobs else refused(form.problem(error))
+        return followed(*jobs)
+
+    asked = {**form.widgets, "further": further}
+    js = gathered(PREFIX, list(asked).index("further"))
+    generate.click(submit, outputs=tab.view, inputs_kwargs=asked, js=js, trigger_mode="multiple", **QUIET)
+
+
+def _connect(parts: Parts, tab: PictureTab, told: gr.HTML) -> None:
     form, canvas = tab.form, tab.canvas
     assert canvas
     kept = {f"{PREFIX}:{name}": widget for name, widget in form.widgets.items()}
@@ -124,14 +149,6 @@ def _connect(parts: Parts, tab: PictureTab, generate: gr.Button, told: gr.HTML) 
     parts.page.load(None, list(kept.values()), list(kept.values()), js=recall, **QUIET)
     remember = f"(...values) => {{ atelier.remember('{PREFIX}', {form.names_json}, values); return []; }}"
     gr.on([widget.change for widget in form.widgets.values()], None, list(form.widgets.values()), [], js=remember, **QUIET)  # type: ignore[attr-defined]
-
-    def submit(**values: Any) -> dict[str, Any]:
-        try:
-            return followed(parts.engine.submit(form.request(parts.library, values)))
-        except AtelierError as error:
-            return refused(form.problem(error))
-
-    generate.click(submit, outputs=tab.view, inputs_kwargs=dict(form.widgets), trigger_mode="multiple", **QUIET)
 
     def reuse(event: gr.EventData) -> dict[Component, Any]:
         request = checked_request(event.request)

@@ -30,6 +30,9 @@
 
   const pictureIn = (transfer) => [...(transfer?.files ?? [])][0] ?? null;
 
+  // A canvas has room for one; whoever wants the others hears of them.
+  const more = (root, files) => files.length && root.dispatchEvent(new CustomEvent("morefiles", { bubbles: true, detail: files }));
+
   atelier.listenToCanvas = (canvas, signal) => {
     const { root, state } = canvas;
     const find = (selector) => root.querySelector(selector);
@@ -42,9 +45,10 @@
     });
     for (const [selector, work] of [[".choose-picture", "openFile"], [".choose-mask", "openMask"]]) {
       listen(find(selector), "change", ({ target }) => {
-        const [file] = target.files;
+        const [file, ...others] = target.files;
         target.value = ""; // the same file may be chosen again
         if (file) canvas[work](file);
+        more(root, others);
       });
     }
     listen(find(".size"), "input", ({ target }) => {
@@ -72,6 +76,7 @@
       event.preventDefault();
       event.stopPropagation();
       canvas.openFile(file);
+      more(root, [...event.dataTransfer.files].slice(1));
     });
     listen(document, "paste", (event) => {
       const file = pictureIn(event.clipboardData);

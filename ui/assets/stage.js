@@ -237,9 +237,9 @@
     listen(stage, trigger);
     watch("value", () => {
       const message = props.value;
-      if (message?.job) {
-        stage.refused(null);
-        follower.follow(message.job);
+      if (message?.jobs?.length) {
+        stage.refused(message.problem);
+        message.jobs.forEach(follower.follow);
         stage.comeIntoView();
       } else if (message) {
         stage.refused(message.problem);
