@@ -188,7 +188,7 @@ def test_the_picture_grows_on_both_canvas_and_form(guest: Visitor, studio: Serve
     draw(page, "inp", width=216, height=112)
     request = newest(studio)
     assert request["image"]["grow"] == {"left": 0, "top": 8, "right": 64, "bottom": 0}
-    assert request["mask"] is None
+    assert (request["mask"]["picture"], request["mask"]["blur"]) == (None, 4), "the border's own edge, with the form's blur"
 
 
 def test_hires_fix(guest: Visitor, studio: Server) -> None:

@@ -67,7 +67,8 @@ def test_noise_steps_lie_in_the_middle_mostly_and_leave_out_none() -> None:
 
 
 def test_pointed_shapes_are_looked_at_more_often() -> None:
-    chances = chances_of([*(ShapeFacts(colour="red", shape=shape, ground="blue") for shape in ("star", "circle")), SceneFacts(land="sea", time="day")])
+    star, circle = (ShapeFacts(colour="red", shape=shape, ground="blue") for shape in ("star", "circle"))
+    chances = chances_of([star, circle, SceneFacts(land="sea", time="day")])
     assert abs(chances.sum() - 1) < 1e-9 and chances[0] > 2 * chances[1] and chances[1] == chances[2]
 
 

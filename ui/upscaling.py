@@ -97,7 +97,7 @@ def _faces(parts: Parts, prefix: str) -> dict[str, Component]:
     """Which network restores faces, and how much of that shows."""
     start = Upscale()
     restorer = _choice(parts, "Face restorer", start.faces, f"{prefix}_faces", lambda: parts.library.restorers)
-    visibility = Slider(prefix)("Face restorer visibility", 0, 1, 0.05, start.faces_visibility, "faces_visibility")
+    visibility = Slider(prefix)("Face visibility", 0, 1, 0.05, start.faces_visibility, "faces_visibility")
     return {"upscale.faces": restorer, "upscale.faces_visibility": visibility}
 
 
