@@ -15,7 +15,7 @@ from tools.starter.training import Plan
 
 COMPONENTS = {"vae": "autoencoder", "unet": "UNet", "text_encoder": "text encoder"}
 
-ROUNDS = ((4_000, 3_300), (3_200, 4_000))
+ROUNDS = ((4_000, 3_300), (3_200, 3_200))
 """Steps of the autoencoder, and of UNet with text encoder, in each round that made the weights that ship."""
 
 TEMPLATE = """\

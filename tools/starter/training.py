@@ -57,7 +57,7 @@ class Plan:
     autoencoder_batch: int = 16
     unet_steps: int = 5_600
     unet_batch: int = 48
-    control_steps: int = 1_200
+    control_steps: int = 1_600
     control_batch: int = 32
     begin_with: str = ""
     """Folder of a finished starter model to go on from, at the networks' present sizes for the autoencoder."""
