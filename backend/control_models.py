@@ -145,7 +145,7 @@ def _unfit_map(control: Control, model: ControlModel, family: Family) -> dict[st
     if control.mode == "ControlNet is more important" and "negative_prompt" not in family.supports:
         wrong["mode"] = f"{family.title} always draws with the prompt, so there is no part that the control could be kept from. Choose another mode."
     if family.denoiser != "unet" and preprocessors.find(control.preprocessor).group == "Inpaint":
-        wrong["preprocessor"] = f"Control models for {family.title} cannot be told what to paint. Choose another preprocessor; the mask works without it."
+        wrong["preprocessor"] = f"Control models for {family.title} cannot be told what to paint. Choose another preprocessor; masks work without."
     return wrong
 
 
@@ -245,6 +245,9 @@ def _file(path: Path) -> ControlModel:
 
 def _kind(sizes: Mapping[str, int]) -> ControlKind:
     """What the names of a file's tensors tell. Raises Damage."""
+    # XLabs' and InstantX's for Flux.1, and InstantX's for Stable Diffusion 3.5.
+    if any(end in name for name in sizes for end in ("ip_adapter_double_stream", ".to_k_ip.bias", ".norm_ip.linear.")):
+        raise Damage("it is an IP-Adapter for Flux.1 or Stable Diffusion 3.5, which is not supported yet. Those for Stable Diffusion 1 and XL are.")
     if any(name.endswith("to_k_ip.weight") for name in sizes):
         if any(".to_q_lora" in name for name in sizes):
             raise Damage("it is a FaceID adapter, which needs a face recogniser that is licensed for research only. Use a plus-face adapter.")
