@@ -261,6 +261,9 @@ def _file(path: Path) -> ControlModel:
 
 def _kind(sizes: Mapping[str, int]) -> ControlKind:
     """What the names of a file's tensors tell. Raises Damage."""
+    # XLabs' and InstantX's for Flux.1, and InstantX's for Stable Diffusion 3.5.
+    if any(end in name for name in sizes for end in ("ip_adapter_double_stream", ".to_k_ip.bias", ".norm_ip.linear.")):
+        raise Damage("it is an IP-Adapter for Flux.1 or Stable Diffusion 3.5, which is not supported yet. Those for Stable Diffusion 1 and XL are.")
     if any(name.endswith("to_k_ip.weight") for name in sizes):
         if any(".to_q_lora" in name for name in sizes):
             raise Damage("it is a FaceID adapter, which needs a face recogniser that is licensed for research only. Use a plus-face adapter.")

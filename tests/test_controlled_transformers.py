@@ -5,24 +5,36 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from PIL import Image
 from torch import Tensor
 
 from backend.controlling import CONTROL_MODES, Control
 from backend.errors import BadRequest
 from backend.families import family
-from backend.inference.cache import named
+from backend.hashes import Hashes
+from backend.inference import memory
+from backend.inference.cache import ModelCache, named
 from backend.inference.control import Controls
 from backend.inference.controlled import Unit
+from backend.inference.generate import generate
+from backend.inference.running import Run, Studio
+from backend.inference.upscale import Networks
+from backend.inputs import Inputs
+from backend.library import Library
+from backend.types import Work, make_request
 from tests import tiny_controls, tiny_transformers
+from tests.conftest import settings_in
 from tests.tiny_transformers import FLUX, woken
 
 STEPS = 3
@@ -301,3 +313,35 @@ def test_after_the_block_the_transformer_is_as_before(base: Base) -> None:
         raise RuntimeError("stop")
     assert "forward" not in base.pipe.transformer.__dict__
     assert torch.equal(base.drawn(), before)
+
+
+# Through the whole flow
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    models = tmp_path / "models"
+    transformer = diffusers.FluxPipeline.from_pretrained(tiny_transformers.flux_dev(models / "flux")).transformer
+    tiny_controls.flux_controlnet(transformer, 1, num_mode=7).save_pretrained(models / "ControlNet" / "union")
+    settings, device = settings_in(tmp_path, (models,)), memory.choose("cpu")
+    library, inputs = Library(settings.folders.models), Inputs(tmp_path / "inputs")
+    return Studio(settings, device, library, ModelCache(device), Networks(device), Hashes(tmp_path / "hashes.json"), inputs)
+
+
+def test_units_act_in_the_whole_flow_from_noise_and_from_pictures(studio: Studio) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray((a_map()[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(buffer, "PNG")
+    picture = studio.inputs.take(buffer.getvalue()).id
+    led = {"pictures": [picture], "preprocessor": "canny", "model": "union"}
+
+    def drawn(*controls: dict[str, Any], **values: Any) -> np.ndarray:
+        request = make_request(prompt="a red house", model="flux", width=64, height=64, steps=3, seed=5, sampler="Euler", controls=controls, **values)
+        result = generate(Run(Work(job="1", request=request, save=False), lambda _: None, lambda: False), studio)
+        return np.asarray(Image.open(io.BytesIO(result.images[-1].data or b"")))
+
+    for values in ({}, {"image": {"picture": picture, "denoising_strength": 0.8}}):
+        free = drawn(**values)
+        assert (drawn(led, **values) != free).any()
+        assert (drawn({**led, "weight": 0}, **values) == free).all()
+    assert (drawn(led) == drawn(led)).all()
+    assert (drawn({**led, "type": "Depth"}) != drawn(led)).any()
