@@ -153,6 +153,7 @@ def _enlarged(how: Upscale) -> dict[str, object]:
         "Postprocess upscaler 2": how.second if how.mixes else None,
         "Detail upscale strength": f"{how.detail.denoising_strength:g}" if how.detail else None,
         "Detail upscale tile": how.detail.tile or None if how.detail else None,
+        "Detail upscale ControlNet": how.detail.control or None if how.detail else None,
         "Postprocess upscaler 2 visibility": f"{how.second_visibility:g}" if how.mixes else None,
     }
 

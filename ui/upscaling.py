@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.enlarging import SCALE_MAX, SCALE_MIN, SIDE_MAX, Detail, Upscale
+from backend.enlarging import NONE, SCALE_MAX, SCALE_MIN, SIDE_MAX, Detail, Upscale
 from backend.errors import AtelierError
 from backend.jobs import Job
 from backend.network_files import NetworkFiles
@@ -86,11 +86,26 @@ def upscale_card(parts: Parts, prefix: str) -> dict[str, Component]:
                 False, label="Draw details anew", info="Tile by tile, with this model and prompt.", elem_id=f"{prefix}_upscale_detail",
             )  # fmt: skip
             strength = slider("Strength of details", 0, 1, 0.01, detail.denoising_strength, "strength")
+            control = _tile_controls(parts, f"{prefix}_upscale_control")
             faces = _faces(parts, f"{prefix}_upscale")
     return {
         "upscale": switch, "upscale.upscaler": upscaler, "upscale.scale": scale, "upscale.detail": anew,
-        "upscale.detail.denoising_strength": strength, **faces,
+        "upscale.detail.denoising_strength": strength, "upscale.detail.control": control, **faces,
     }  # fmt: skip
+
+
+def _tile_controls(parts: Parts, elem_id: str) -> ChoiceDropdown:
+    """ControlNets that hold the details to what is there; those made for tiles first."""
+
+    def choices() -> list[tuple[str, str]]:
+        names = [model.name for model in parts.library.controls.usable if model.kind in ("controlnet", "controlnet-union")]
+        return [(NONE, ""), *((name, name) for name in sorted(names, key=lambda name: "tile" not in name.lower()))]
+
+    made = ChoiceDropdown(
+        choices(), value=Detail().control, label="Tile ControlNet", elem_id=elem_id, interactive=True, filterable=False, elem_classes="choice",
+    )  # fmt: skip
+    parts.refreshed.then(lambda: gr.update(choices=choices()), None, made, **QUIET)
+    return made
 
 
 def _faces(parts: Parts, prefix: str) -> dict[str, Component]:
