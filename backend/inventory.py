@@ -51,7 +51,7 @@ class Item:
             "name": self.name, "kind": self.kind, "family": self.families[0] if self.families else "", "families": list(self.families),
             "family_title": ", ".join(titles.get(one, one) for one in self.families), "format": self.format, "precision": self.precision,
             "bytes": self.bytes, "components": {"present": list(self.present), "missing": list(self.missing)}, "reason": self.reason,
-            "note": self.note, "folder": self.path.parent.relative_to(root).as_posix() if root and self.path != root else "",
+            "note": self.note, "folder": _below(root, self.path.parent) if root and self.path != root else "",
             "file": self.path.name, "root": str(root or self.path.parent),
         }  # fmt: skip
 
@@ -129,6 +129,12 @@ class Inventory:
         with self._lock:
             self._precisions[key] = found
         return found
+
+
+def _below(root: Path, folder: Path) -> str:
+    """The folder relative to the root; empty where it is the root."""
+    below = folder.relative_to(root).as_posix()
+    return "" if below == "." else below
 
 
 def _most(header: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css", "units.css")
+STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css", "units.css", "models.css")
 SCRIPTS = (
     "core.js",
     "status.js",
@@ -29,6 +29,8 @@ SCRIPTS = (
     "units_draw.js",
     "units_unit.js",
     "units.js",
+    "models_rows.js",
+    "models.js",
 )
 """In this order; core.js first."""
 

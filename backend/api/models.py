@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, HTTPException
 
-from backend.api.sdapi import refusal
 from backend.catalogue import is_here
 from backend.downloads import Download, Downloads
 from backend.errors import AtelierError, BadRequest
@@ -22,11 +21,11 @@ def router(downloads: Downloads, library: Library) -> APIRouter:
     routes = APIRouter()
     inventory = Inventory(library, downloads.folders)
 
-    def answered(work: Callable[[], dict[str, Any]]) -> Any:
+    def answered(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return work()
         except AtelierError as error:
-            return refusal(error) if isinstance(error, BadRequest) else refusal(BadRequest({"download": error.sentence}))
+            raise HTTPException(422, error.sentence) from error
 
     @routes.get("/api/models")
     def models() -> list[dict[str, Any]]:
@@ -46,8 +45,8 @@ def router(downloads: Downloads, library: Library) -> APIRouter:
             "entries": [{**_source(source), "here": is_here(source, downloads.folders)} for source in downloads.catalogue.sources],
         }
 
-    @routes.post("/internal/downloads/look", response_model=None)
-    def look(body: dict[str, Any]) -> dict[str, Any] | Response:
+    @routes.post("/internal/downloads/look")
+    def look(body: dict[str, Any]) -> dict[str, Any]:
         def work() -> dict[str, Any]:
             source = asked(body)
             choice = downloads.look(source)
@@ -59,20 +58,20 @@ def router(downloads: Downloads, library: Library) -> APIRouter:
 
         return answered(work)
 
-    @routes.post("/internal/downloads", response_model=None)
-    def start(body: dict[str, Any]) -> dict[str, Any] | Response:
+    @routes.post("/internal/downloads")
+    def start(body: dict[str, Any]) -> dict[str, Any]:
         return answered(lambda: {"id": downloads.start(asked(body)).id})
 
-    @routes.post("/internal/downloads/token", response_model=None)
-    def token(token: object = Body(embed=True)) -> dict[str, Any] | Response:
+    @routes.post("/internal/downloads/token")
+    def token(token: object = Body(embed=True)) -> dict[str, Any]:
         def work() -> dict[str, Any]:
             downloads.token.keep(token if isinstance(token, str) else " ?")
             return {"token": downloads.token.origin}
 
         return answered(work)
 
-    @routes.post("/internal/downloads/{identifier}/{action}", response_model=None)
-    def act(identifier: str, action: str) -> dict[str, Any] | Response:
+    @routes.post("/internal/downloads/{identifier}/{action}")
+    def act(identifier: str, action: str) -> dict[str, Any]:
         actions = {"cancel": downloads.cancel, "retry": downloads.retry, "remove": downloads.remove}
 
         def work() -> dict[str, Any]:
