@@ -78,7 +78,7 @@ def build(settings: "Settings") -> "tuple[FastAPI, Engine]":
 def serve(chosen: flags.Flags) -> None:
     from backend import settings as all_settings
 
-    settings = all_settings.load(models=chosen.models_dirs, outputs=chosen.outputs_dir, device=chosen.device)
+    settings = all_settings.load(models=chosen.models_dirs, outputs=chosen.outputs_dir, device=chosen.device, offline=chosen.offline)
     port = chosen.port or settings.server.port
     listener = bind(settings.server.host, port, exactly=chosen.port is not None)
     taken = listener.getsockname()[1]

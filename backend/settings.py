@@ -66,6 +66,8 @@ class Settings(_Table):
     generation: Generation
     device: str = "auto"
     """auto, cpu, cuda, cuda:N, mps or xpu."""
+    offline: bool = False
+    """Nothing may be fetched, even where the user asks for a download."""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def load(root: Path = ROOT, models: tuple[Path, ...] = (), outputs: Path | None = None, device: str = "auto") -> Settings:
+def load(root: Path = ROOT, models: tuple[Path, ...] = (), outputs: Path | None = None, device: str = "auto", offline: bool = False) -> Settings:
     """Defaults, `configs/settings.toml` and the given values, the later ones first in rank. Raises StartFailed with a sentence.
 
     `models` are searched before the configured folders.
@@ -92,7 +94,7 @@ def load(root: Path = ROOT, models: tuple[Path, ...] = (), outputs: Path | None 
     if own.exists():
         values = _merged(values, _read(own))
     try:
-        settings = Settings.model_validate({**values, "device": device})
+        settings = Settings.model_validate({**values, "device": device, "offline": offline})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -33,7 +33,7 @@ LAYERS = {
     "app": Layer(frozenset({"uvicorn", "fastapi"}), ("backend.inference", *NOT_THE_PRODUCT)),
     "ui": Layer(frozenset({"gradio", "PIL", "fastapi"}), ("backend.inference", *NOT_THE_PRODUCT)),
     "backend": Layer(
-        frozenset({"pydantic", "pydantic_core", "fastapi", "starlette", "PIL", "psutil", "tokenizers", "tomli"}),
+        frozenset({"pydantic", "pydantic_core", "fastapi", "starlette", "PIL", "psutil", "tokenizers", "tomli", "httpx", "huggingface_hub"}),
         ("backend.inference", "ui", "extensions", *NOT_THE_PRODUCT),
     ),
     "inference": Layer(None, ("gradio", "ui", "backend.engine", "backend.api", "extensions", *NOT_THE_PRODUCT)),

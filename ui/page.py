@@ -11,7 +11,7 @@ from backend.batches import Batches
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
-from ui import controlnet, drawing, img2img, inpaint, sending, txt2img, upscaling
+from ui import controlnet, drawing, img2img, inpaint, models, sending, txt2img, upscaling
 from ui.drawing import DrawingTab, PictureTab
 from ui.parts import QUIET, Parts, Target
 from ui.picker import build_picker
@@ -40,6 +40,7 @@ TABS: tuple[Tab, ...] = (
     Tab("inpaint", "Inpaint", inpaint.build, takes_pictures=True),
     Tab("controlnet", "ControlNet", controlnet.build, takes_pictures=True),
     Tab("upscale", "Upscale", upscaling.build, takes_pictures=True),
+    Tab("models", "Models", models.build),
 )
 """To add a tab, write one file with a `build`, and add one line here."""
 

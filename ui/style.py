@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css", "units.css", "several.css")
+STYLES = ("page.css", "form.css", "stage.css", "batch.css", "canvas.css", "units.css", "several.css", "models.css")
 SCRIPTS = (
     "core.js",
     "status.js",
@@ -30,6 +30,8 @@ SCRIPTS = (
     "units_unit.js",
     "units.js",
     "several.js",
+    "models_rows.js",
+    "models.js",
 )
 """In this order; core.js first."""
 

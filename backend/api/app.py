@@ -10,8 +10,9 @@ from fastapi import FastAPI
 
 from backend.access import Guard
 from backend.api import batches as batch_routes
-from backend.api import controlnet, controls, extras, health, inputs, jobs, sdapi
+from backend.api import controlnet, controls, extras, health, inputs, jobs, models, sdapi
 from backend.batches import Batches
+from backend.downloads import settled
 from backend.engine import Engine
 from backend.library import Library
 from backend.settings import Settings
@@ -38,6 +39,7 @@ def create(engine: Engine, batches: Batches, library: Library, settings: Setting
         extras.router(engine, library),
         controls.router(engine, library, settings),
         controlnet.router(engine, library),
+        models.router(settled(settings, library), library),
     ):
         app.include_router(routes)
     app.add_middleware(Guard)
