@@ -123,7 +123,8 @@ class Engine:
         refiner = self._library.find(request.refiner.model) if request.refiner else None
         later = self._other(request.hires.model, "hires.model") if request.hires and request.hires.model else None
         check(request, model.family, refiner.family if refiner else None, later.family if later else None)
-        unfit = check_fit(request, model.family, self._library.controls)
+        families = {one.family.id: one.family for one in (model, later) if one}
+        unfit = {name: sentence for row in families.values() for name, sentence in check_fit(request, row, self._library.controls).items()}
         if unfit:
             raise BadRequest(unfit)
         return request.model_copy(update={"model": model.name})

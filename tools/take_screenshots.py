@@ -73,6 +73,22 @@ def paint(page: Page) -> None:
     page.screenshot(path=DOCS / "inpaint-light.png")
 
 
+def follow(page: Page) -> None:
+    """Send the picture to the ControlNet tab, read its edges, and draw another one that keeps to them."""
+    page.get_by_role("button", name="Send to ControlNet").first.click()
+    unit = page.locator("#cnt_controls .units article").first
+    unit.get_by_label("Control Type").select_option("Canny")
+    unit.get_by_role("button", name="Preview").click()
+    unit.locator(".map img").wait_for(state="visible")
+    page.locator("#cnt_prompt textarea").fill("a blue house by snowy mountains at night")
+    page.locator("#cnt_generate").click()
+    page.locator("#cnt_stop").wait_for(state="visible")
+    page.locator("#cnt_stop").wait_for(state="hidden", timeout=120_000)
+    page.locator("#statusbar").get_by_text("Ready").wait_for()
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=DOCS / "controlnet-light.png")
+
+
 def main() -> None:
     DOCS.mkdir(exist_ok=True)
     chromium = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
@@ -82,6 +98,8 @@ def main() -> None:
         for name, size, scheme in (("page-light", DESK, "light"), ("page-dark", DESK, "dark"), ("phone-dark", PHONE, "dark")):
             page = shoot(browser, atelier, name, size, scheme)
             if name == "page-light":
+                follow(page)
+                page.get_by_role("tab", name="txt2img").click()
                 paint(page)
             page.context.close()
         browser.close()
