@@ -113,7 +113,7 @@ def test_what_living_clients_send_is_taken(server: Server, body: dict[str, Any])
         ({"sampler_name": "Nonsense"}, "is not a sampler"),
         ({"scheduler": "Nonsense"}, "is not a schedule type"),
         ({"override_settings": {"sd_model_checkpoint": "nowhere"}}, "no model named"),
-        ({"enable_hr": True, "hr_checkpoint_name": "other"}, "not available in this version"),
+        ({"enable_hr": True, "hr_checkpoint_name": "other"}, "no model named"),
         ({"styles": ["cinematic"]}, "not available in this version"),
         ({"script_name": "x/y/z plot"}, "is not here"),
     ],

@@ -18,10 +18,10 @@ from tests.browser import DESKTOP, PHONE, Visitor, number, visitor
 from tests.conftest import Server
 from tests.test_page_pictures import FITS, draw, has_size, newest
 from ui.control_units import ControlUnits, asked_of, new_unit, unit_of, with_picture
+from ui.form import NO_CONTROL_MODEL
 
 pytest_plugins = ["tests.visiting"]
 
-FOLDER = "models/ControlNet"
 PASTE = """data => {
   const files = new DataTransfer();
   files.items.add(new File([Uint8Array.from(atob(data), letter => letter.charCodeAt(0))], "pasted.png", { type: "image/png" }));
@@ -139,14 +139,13 @@ def test_what_is_wrong_is_said_in_the_unit(refused: Visitor, studio: Server, pic
     units = unfold(page)
     idle, unit = add(units), add(units)
     units.get_by_label("Enable unit 1").uncheck()
-    expect(unit.locator(".note", has_text=FOLDER)).to_be_visible()
     unit.get_by_role("button", name="Preview").click()
     expect(unit.locator(".of-map")).to_contain_text("picture")
     units.locator(".heading .unfold").click()
 
     page.locator("#t2i_generate").click()
     expect(unit.locator("[data-field=pictures] .problem")).to_have_text("Please choose a picture for this unit, or switch the unit off.")
-    expect(unit.locator("[data-field=model] .problem")).to_contain_text(FOLDER)
+    expect(unit.locator("[data-field=model] .problem")).to_have_text(NO_CONTROL_MODEL)
     expect(unit.get_by_label("Model", exact=True)).to_have_attribute("aria-invalid", "true")
     expect(idle.locator(".problem")).to_have_count(0)
     expect(page.locator("#t2i_view .trouble")).to_contain_text("Please look at the marked fields")

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import DESKTOP, PHONE, Visitor, number, prompt, visitor
-from tests.conftest import Server
+from tests.conftest import Server, wait_until
 from tests.test_page_pictures import choose
 
 pytest_plugins = ["tests.visiting"]
@@ -81,11 +81,15 @@ def test_what_is_painted_over_changes_and_the_rest_stays_to_the_bit(browser: Bro
 
 def drawn_in_page(page: Page, studio: Server, seed: int) -> tuple[dict[str, Any], bytes]:
     """The newest job once it is done, and its last picture's pixels."""
+    before = studio.get("internal/jobs/newest")["job"]
     number(page, "seed").fill(str(seed))
     page.locator("#t2i_generate").click()
+    wait_until(lambda: studio.get("internal/jobs/newest")["job"] != before)
     expect(page.locator("#t2i_view .facts")).to_contain_text(f"Seed {seed}")
     expect(page.locator("#t2i_view .progress")).to_be_hidden()
-    job = studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")
+    now = studio.get("internal/jobs/newest")["job"]
+    wait_until(lambda: studio.get(f"internal/job/{now}")["state"] == "done")
+    job = studio.get(f"internal/job/{now}")
     picture = Image.open(BytesIO(page.request.get(f"{studio.url}/{job['pictures'][-1]['url']}").body()))
     return job, picture.convert("RGB").tobytes()
 

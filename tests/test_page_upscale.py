@@ -138,7 +138,7 @@ def test_a_drawn_picture_is_made_larger_at_once_and_its_details_drawn_anew(guest
     expect(page.locator("#t2i_view .facts")).to_contain_text("Size 256 × 256")
     expect(page.locator("#t2i_view .facts")).to_contain_text("Starter 4x, details 0.4")
     job = studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")
-    assert job["request"]["upscale"]["detail"] == {"denoising_strength": 0.4, "tile": 0}
+    assert job["request"]["upscale"]["detail"] == {"denoising_strength": 0.4, "tile": 0, "control": ""}
     page.locator("#t2i_upscale input").first.uncheck()
     draw(page, "t2i", steps=3)
     assert studio.get(f"internal/job/{studio.get('internal/jobs/newest')['job']}")["request"]["upscale"] is None
