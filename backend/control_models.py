@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from backend import preprocessors
+from backend import picture_adapters, preprocessors
 from backend.controlling import Control
 from backend.errors import AtelierError, DamagedModel, UnknownModel
 from backend.families import FAMILIES, Family
@@ -252,6 +252,9 @@ def _file(path: Path) -> ControlModel:
         # Their first layer sees squares of 8 x 8 pixels at once, for XL of 16 x 16, in one colour or three.
         seen = next((size for name, size in sizes.items() if name.removeprefix("adapter.") == "conv_in.weight"), 0) // (FIRST_WIDTH * 9)
         families = ("sdxl",) if seen in (256, 768) else ("sd1", "sd2") if seen in (64, 192) else ()
+    elif kind == "ip-adapter":
+        of_transformer = picture_adapters.families(sizes)
+        families = _families_of_width(_prompt_width(sizes)) if of_transformer is None else of_transformer
     else:
         families = _families_of_width(_prompt_width(sizes))
     if not families:
@@ -261,10 +264,7 @@ def _file(path: Path) -> ControlModel:
 
 def _kind(sizes: Mapping[str, int]) -> ControlKind:
     """What the names of a file's tensors tell. Raises Damage."""
-    # XLabs' and InstantX's for Flux.1, and InstantX's for Stable Diffusion 3.5.
-    if any(end in name for name in sizes for end in ("ip_adapter_double_stream", ".to_k_ip.bias", ".norm_ip.linear.")):
-        raise Damage("it is an IP-Adapter for Flux.1 or Stable Diffusion 3.5, which is not supported yet. Those for Stable Diffusion 1 and XL are.")
-    if any(name.endswith("to_k_ip.weight") for name in sizes):
+    if picture_adapters.flux_keys(sizes) or any(name.endswith("to_k_ip.weight") for name in sizes):
         if any(".to_q_lora" in name for name in sizes):
             raise Damage("it is a FaceID adapter, which needs a face recogniser that is licensed for research only. Use a plus-face adapter.")
         return "ip-adapter"

@@ -47,13 +47,13 @@ REFUSED: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "control-lora": ({"lora_controlnet": (1,), "input_hint_block.0.weight": (16, 3, 3, 3)}, "Control-LoRA"),
     "faceid": ({"ip_adapter.1.to_k_ip.weight": (320, 768), "ip_adapter.0.to_q_lora.down.weight": (128, 320)}, "FaceID"),
     "diffusion_pytorch_model": ({"controlnet_blocks.0.weight": (3072, 3072), "input_hint_block.conv_in.weight": (16, 3, 3, 3)}, "its config.json"),
-    "xlabs-flux-ip": (
-        {"double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight": (3072, 4096), "ip_adapter_proj_model.norm.weight": (4096,)},
-        "Flux.1",
+    "flux-ip-of-another-kind": (
+        {"image_proj.proj.0.weight": (2304, 1152), "ip_adapter.0.to_k_ip.weight": (3072, 4096), "ip_adapter.0.to_k_ip.bias": (3072,)},
+        "XLabs",
     ),
-    "instantx-sd35-ip": (
+    "sd35-ip-of-another-kind": (
         {"image_proj.latents": (1, 64, 1280), "ip_adapter.0.to_k_ip.weight": (2432, 2432), "ip_adapter.0.norm_ip.linear.weight": (4864, 1280)},
-        "Stable Diffusion 3.5",
+        "InstantX",
     ),
     "some-lora": ({"lora_unet_down_blocks_0.lora_down.weight": (8, 320)}, "no ControlNet"),
     "unknown-width": ({"input_hint_block.0.weight": (16, 3, 3, 3)}, "not known here"),

@@ -11,6 +11,8 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
+from diffusers.models.embeddings import IPAdapterTimeImageProjection
 from safetensors.torch import save_file
 from torch import nn
 
@@ -113,6 +115,53 @@ def ip_adapter(unet: Any, encoder_width: int, seed: int = 0, tokens: int = 4) ->
             for part in ("k", "v"):
                 state[f"ip_adapter.{number}.to_{part}_ip.weight"] = torch.randn(width, cross, generator=generator) * 0.1
     return state
+
+
+def flux_ip_adapter(transformer: Any, encoder_width: int = 32, seed: int = 0, tokens: int = 4) -> dict[str, Any]:
+    """Flat weights in XLabs' layout."""
+    generator = torch.Generator().manual_seed(seed)
+    cross, width = transformer.config.joint_attention_dim, transformer.inner_dim
+    state = {
+        "ip_adapter_proj_model.proj.weight": torch.randn(tokens * cross, encoder_width, generator=generator) * 0.3,
+        "ip_adapter_proj_model.proj.bias": torch.zeros(tokens * cross),
+        "ip_adapter_proj_model.norm.weight": torch.ones(cross), "ip_adapter_proj_model.norm.bias": torch.zeros(cross),
+    }  # fmt: skip
+    for block in range(transformer.config.num_layers):
+        for part in ("k", "v"):
+            layer = f"double_blocks.{block}.processor.ip_adapter_double_stream_{part}_proj"
+            state[f"{layer}.weight"] = torch.randn(width, cross, generator=generator) * 0.3
+            state[f"{layer}.bias"] = torch.randn(width, generator=generator) * 0.1
+    return state
+
+
+INSTANTX = {
+    ".ln0.": ".0.norm1.", ".ln1.": ".0.norm2.", ".attn.to_q.": ".0.to_q.", ".attn.to_kv.": ".0.to_kv.", ".attn.to_out.0.": ".0.to_out.",
+    ".adaln_norm.": ".1.0.", ".ff.net.0.proj.": ".1.1.", ".ff.net.2.": ".1.3.", ".adaln_proj.": ".2.1.",
+}  # fmt: skip
+"""Names of diffusers' resampler to those in InstantX's files."""
+
+
+def sd3_ip_adapter(transformer: Any, encoder_width: int = 32, seed: int = 0) -> dict[str, Any]:
+    """Flat weights in InstantX's layout."""
+    torch.manual_seed(seed)
+    width = transformer.inner_dim
+    reader = IPAdapterTimeImageProjection(encoder_width, width, hidden_dim=64, heads=1, num_queries=4, timestep_in_dim=16)
+    state: dict[str, Any] = {}
+    for name, value in reader.state_dict().items():
+        for ours, theirs in INSTANTX.items():
+            name = name.replace(ours, theirs)
+        state[f"image_proj.{name}"] = value
+    for number in range(len(transformer.attn_processors)):
+        layers = SD3IPAdapterJointAttnProcessor2_0(width, width, transformer.config.attention_head_dim, timesteps_emb_dim=64)
+        state |= {f"ip_adapter.{number}.{name}": value for name, value in layers.state_dict().items()}
+    return state
+
+
+def siglip_encoder(folder: Path, width: int = 32) -> Path:
+    torch.manual_seed(0)
+    shape = {"hidden_size": width, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "image_size": 28, "patch_size": 14}
+    transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**shape)).save_pretrained(folder)
+    return folder
 
 
 def image_encoder(folder: Path, width: int = 32) -> Path:

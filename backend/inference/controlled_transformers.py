@@ -22,6 +22,7 @@ from backend.inference.control import Controls
 from backend.inference.controlled import FADING, Done, Unit, acts, during, replaced_forward, together
 from backend.inference.encode import likeliest
 from backend.inference.latents import Packed, scaled
+from backend.inference.picture_prompts_transformers import attended_flux, attended_sd3
 
 FLUX_TYPES = {
     "Canny": 0, "Lineart": 0, "MLSD": 0, "SoftEdge": 0, "Scribble": 0, "Tile": 1, "Depth": 2, "Blur": 3, "OpenPose": 4, "Recolor": 5,
@@ -270,14 +271,22 @@ def _z_image_placed(net: Any, parts: Sequence[Tensor], _transformer: Any) -> Pla
 @contextlib.contextmanager
 def on_flux(transformer: Any, controls: Controls, *, guided: bool, calls: int, done: Done) -> Iterator[None]:
     """The way of Flux.1, which is told of guidance and has no part without the prompt."""
-    with _acting(Way(_flux_shown, _flux_asked, _flux_placed), transformer, controls, guided=guided, calls=calls, done=done):
+    way = Way(_flux_shown, _flux_asked, _flux_placed)
+    with (
+        attended_flux(transformer, controls.pictures, calls=calls, done=done),
+        _acting(way, transformer, controls, guided=guided, calls=calls, done=done),
+    ):
         yield
 
 
 @contextlib.contextmanager
 def on_sd3(transformer: Any, controls: Controls, *, guided: bool, calls: int, done: Done) -> Iterator[None]:
     """The way of Stable Diffusion 3 and 3.5."""
-    with _acting(Way(_sd3_shown, _sd3_asked, _sd3_placed, unprompted=0), transformer, controls, guided=guided, calls=calls, done=done):
+    way = Way(_sd3_shown, _sd3_asked, _sd3_placed, unprompted=0)
+    with (
+        attended_sd3(transformer, controls.pictures, guided=guided, calls=calls, done=done),
+        _acting(way, transformer, controls, guided=guided, calls=calls, done=done),
+    ):
         yield
 
 
