@@ -146,7 +146,7 @@ def test_without_its_image_encoder_an_adapter_says_what_to_get(studio: Studio, m
     encoder = models / "clip_vision"
     hidden = encoder.rename(models / "elsewhere")
     try:
-        with pytest.raises(UnknownModel, match=r"an image encoder of width 32, which is not here. Put it into models/clip_vision"):
+        with pytest.raises(UnknownModel, match=r"a CLIP image encoder of width 32, which is not here. Put it into models/clip_vision"):
             drawn(studio, asked({"pictures": [studio.inputs.take(drawing()).id], "model": "sd1-ip"}))
     finally:
         hidden.rename(encoder)
