@@ -27,6 +27,10 @@ SEED_MAX = 2**53
 RANDOM_SEED = -1
 
 
+_RANGES = {"steps": ("Sampling steps", 1, STEPS_MAX), "seed": ("Seed", -SEED_MAX, SEED_MAX), "batch_count": ("Batch count", 1, BATCH_COUNT_MAX)}
+"""A field to what people call it, and its least and greatest values."""
+
+
 class Request(BaseModel):
     """Everything that affects pixels. With its seed resolved, a request alone reproduces its images."""
 
@@ -112,30 +116,20 @@ class Request(BaseModel):
             raise ValueError(f"Width and height must be multiples of {SIZE_STEP}; {pixels} is not. {low} or {low + SIZE_STEP} would do.")
         return pixels
 
-    @field_validator("steps")
+    @field_validator(*_RANGES)
     @classmethod
-    def _steps(cls, steps: int) -> int:
-        return _within("Sampling steps", steps, 1, STEPS_MAX)
-
-    @field_validator("seed")
-    @classmethod
-    def _seed(cls, seed: int) -> int:
-        return _within("Seed", seed, -SEED_MAX, SEED_MAX)
-
-    @field_validator("batch_count")
-    @classmethod
-    def _batch_count(cls, count: int) -> int:
-        return _within("Batch count", count, 1, BATCH_COUNT_MAX)
+    def _in_range(cls, number: int, field: ValidationInfo) -> int:
+        return _within(*_RANGES[field.field_name or ""], number)
 
     @field_validator("batch_size")
     @classmethod
     def _batch_size(cls, size: int, others: ValidationInfo) -> int:
         image = others.data.get("image")
-        if image and len(image.pictures) > _within("Batch size", size, 1, BATCH_SIZE_MAX):
+        if image and len(image.pictures) > _within("Batch size", 1, BATCH_SIZE_MAX, size):
             raise ValueError(f"{len(image.pictures)} pictures to start from need a batch size of as many or more; it is {size}.")
         if image and image.more and others.data.get("model") == "":
             raise ValueError("Pictures are made larger one by one. Send each in a request of its own, or choose a model to draw with.")
-        return _within("Batch size", size, 1, BATCH_SIZE_MAX)
+        return _within("Batch size", 1, BATCH_SIZE_MAX, size)
 
     @field_validator("guidance")
     @classmethod
@@ -239,7 +233,7 @@ class Request(BaseModel):
         return self.model_copy(update={"seed": seed, "batch_count": 1, "batch_size": 1, "image": image})
 
 
-def _within(what: str, number: int, low: int, high: int) -> int:
+def _within(what: str, low: int, high: int, number: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{what} must be from {low:,} to {high:,}; {number:,} is outside.")
     return number
