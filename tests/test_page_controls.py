@@ -161,6 +161,23 @@ def test_what_is_wrong_is_said_in_the_unit(refused: Visitor, studio: Server, pic
     expect(units.locator(".problem")).to_have_count(0)
 
 
+def test_what_is_drawn_follows_the_unit_and_its_settings_come_back(guest: Visitor, studio: Server, picture: Path) -> None:
+    page = guest.tab()
+    unit = open_tab(page).locator("article").first
+    unit.locator(".choose").set_input_files(picture)
+    unit.get_by_label("Control Type").select_option("Canny")
+    expect(unit.get_by_label("Model", exact=True)).to_have_value("Starter Canny")
+    page.locator("#cnt_prompt textarea").fill("a red circle on a blue background")
+    draw(page, "cnt")
+    asked = newest(studio)["controls"][0]
+    assert (asked["preprocessor"], asked["model"], asked["type"]) == ("canny", "Starter Canny", "Canny")
+    expect(page.locator("#cnt_view .facts")).to_contain_text("ControlNet canny, Starter Canny")
+    unit.get_by_label("Model", exact=True).select_option("")
+    page.locator("#cnt_view").get_by_role("button", name="Reuse settings").click()
+    expect(unit.get_by_label("Model", exact=True)).to_have_value("Starter Canny")
+    assert value(page, "cnt")[0]["pictures"] == asked["pictures"]
+
+
 def test_the_picture_of_the_tab_is_taken_where_a_unit_has_none(guest: Visitor, studio: Server, picture: Path) -> None:
     page = guest.tab()
     page.get_by_role("tab", name="img2img").click()
