@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backend.control_models import ControlModel
 from backend.controlling import Control
-from backend.inference import memory
+from backend.inference import memory, picture_prompts
 from backend.inference.controlled import Unit, controlled
 from backend.inference.picture_prompts import PicturePrompts, attended
 from tests import tiny, tiny_controls
@@ -217,6 +217,15 @@ def test_pictures_act_by_weight_range_and_number_and_then_no_more(base: Any, pro
     assert not torch.equal(shown(base, prompts, tmp_path, "red", "blue"), red)
     assert not torch.equal(shown(base, prompts, tmp_path, "red", end=0.5), red)
     assert torch.equal(drawn(base, []), free)
+
+
+def test_a_picture_that_was_seen_long_ago_is_seen_again(base: Any, prompts: PicturePrompts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_prompts, "REMEMBERED", 2)
+    prompts.drop()
+    red = shown(base, prompts, tmp_path, "red")
+    shown(base, prompts, tmp_path, "blue")
+    assert not torch.equal(shown(base, prompts, tmp_path, "red", "green"), red)
+    assert torch.equal(shown(base, prompts, tmp_path, "red"), red)
 
 
 def test_pictures_and_maps_together(base: Any, prompts: PicturePrompts, tmp_path: Path) -> None:

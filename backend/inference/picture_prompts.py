@@ -17,7 +17,7 @@ from torch import Tensor
 from backend.control_models import ControlModel
 from backend.controlling import Control
 from backend.errors import DamagedModel, UnknownModel
-from backend.inference.control_nets import Weights, weights
+from backend.inference.control_nets import KEPT, Weights, weights
 from backend.inference.controlled import Done, acts, during, each_call, replaced_forward
 from backend.inference.image_encoders import Look, find_encoder, load_encoder, looked
 from backend.inference.memory import Device
@@ -48,7 +48,7 @@ class PicturePrompts:
     device: Device
     folders: tuple[Path, ...]
     _seen: OrderedDict[tuple[object, ...], tuple[Tensor, Tensor]] = field(default_factory=OrderedDict)
-    _weights: tuple[tuple[Path, float], Weights] | None = None
+    _weights: OrderedDict[tuple[Path, float], Weights] = field(default_factory=OrderedDict)
 
     def unit(self, control: Control, model: ControlModel, named: Sequence[tuple[str, Pillow.Image]]) -> PictureUnit:
         """From pictures, each with the name it is remembered by. Raises DamagedModel, or UnknownModel without an encoder."""
@@ -68,16 +68,21 @@ class PicturePrompts:
             key = (model.path, model.path.stat().st_mtime)
         except OSError as error:
             raise DamagedModel(f"The control model “{model.name}” cannot be read ({error.strerror}).") from error
-        if self._weights is None or self._weights[0] != key:
-            self._weights = key, weights(model)
-        return self._weights[1]
+        if key not in self._weights:
+            self._weights[key] = weights(model)
+        self._weights.move_to_end(key)
+        while len(self._weights) > KEPT:
+            self._weights.popitem(last=False)
+        return self._weights[key]
 
     @torch.inference_mode()
     def _look(self, found: Path, named: Sequence[tuple[str, Pillow.Image]], look: Look) -> None:
         encoder = load_encoder(found).eval().requires_grad_(False)
         encoder.to(device=self.device.torch_device, dtype=self.device.dtype)
         for name, picture in named:
-            self._seen[(name, found, look)] = looked(encoder, picture, look)
+            key = (name, found, look)
+            self._seen[key] = looked(encoder, picture, look)
+            self._seen.move_to_end(key)  # what is asked for now must outlive what was asked for before
         while len(self._seen) > max(REMEMBERED, len(named)):
             self._seen.popitem(last=False)
         del encoder
@@ -86,7 +91,7 @@ class PicturePrompts:
     def drop(self) -> None:
         """Give the memory back."""
         self._seen.clear()
-        self._weights = None
+        self._weights.clear()
 
 
 READING = {
