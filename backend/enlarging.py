@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from backend.painting import Strength
+
 NONE = "None"
 PLAIN_UPSCALERS = (NONE, "Lanczos", "Nearest")
 """What needs no model. "None" leaves the picture as it is until it is brought to its size, by Lanczos."""
@@ -21,12 +23,6 @@ PIXELS_MAX = 2**27
 def _share(value: float) -> float:
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"Visibility goes from 0 to 1; {value:g} is outside.")
-    return value
-
-
-def _strength(value: float) -> float:
-    if not (math.isfinite(value) and 0 <= value <= 1):
-        raise ValueError(f"Denoising strength goes from 0 to 1; {value:g} is outside.")
     return value
 
 
@@ -56,7 +52,7 @@ class Detail(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    denoising_strength: Annotated[float, AfterValidator(_strength)] = 0.3
+    denoising_strength: Strength = 0.3
     """0 leaves it as it is; above 0.5 every tile begins to tell a story of its own."""
     tile: Annotated[int, AfterValidator(_tile)] = 0
     """Pixels to each side of a tile; 0 takes what the model was made for."""

@@ -12,7 +12,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from backend import preprocessors
 from backend.api.bodies import taken
 from backend.api.control_bodies import NO_MODEL, RESOLUTION, module, resolution, setting
-from backend.api.reading import map_of, models_of
+from backend.api.jobs import sole_picture
+from backend.api.reading import models_of
 from backend.api.sdapi import refusal
 from backend.controlling import CONTROLS_MAX, RESOLUTION_MAX, RESOLUTION_MIN
 from backend.engine import Engine
@@ -96,7 +97,7 @@ def router(engine: Engine, library: Library) -> APIRouter:
                 raise BadRequest({"controlnet_input_images": "There is no picture to read a map from. Send one or more, as base64."})
             for number in range(len(body.controlnet_input_images)):
                 request = await asyncio.to_thread(body.to_request, number, engine.inputs)
-                made.append(base64.b64encode(await map_of(engine, request)).decode())
+                made.append(base64.b64encode(await sole_picture(engine, request)).decode())
         except AtelierError as error:
             return refusal(error)
         return {"images": made, "info": "Success"}

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from backend import preprocessors
 from backend.api.inputs import told
-from backend.api.reading import map_of, models_of
+from backend.api.jobs import sole_picture
+from backend.api.reading import models_of
 from backend.controlling import NO_PREPROCESSOR
 from backend.engine import Engine
 from backend.errors import AtelierError
@@ -57,7 +58,7 @@ def router(engine: Engine, library: Library, settings: Settings) -> APIRouter:
                 controls=[{**question.control, "model": ""}], width=question.width, height=question.height,
                 image={"picture": question.image} if question.image else None, mask=question.mask,
             )  # fmt: skip
-            kept = await asyncio.to_thread(engine.inputs.take, await map_of(engine, request), keep=False)
+            kept = await asyncio.to_thread(engine.inputs.take, await sole_picture(engine, request), keep=False)
         except AtelierError as error:
             raise HTTPException(422, error.sentence) from error
         note = preprocessors.find(request.controls[0].preprocessor).note

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from backend.api.bodies import Whole, taken
-from backend.api.jobs import picture_bytes
+from backend.api.jobs import sole_picture
 from backend.api.sdapi import refusal
-from backend.engine import Engine, ended
+from backend.engine import Engine
 from backend.enlarging import NONE
 from backend.errors import AtelierError, BadRequest
 from backend.inputs import Inputs
@@ -88,14 +88,7 @@ def router(engine: Engine, library: Library) -> APIRouter:
     async def enlarged(body: Extras, picture: str) -> str:
         """The result as base64. Raises AtelierError."""
         request = await asyncio.to_thread(body.to_request, picture, engine.inputs, library.restorers.gfpgan)
-        job = engine.submit(request, save=False)
-        await ended(job)
-        done = job.snapshot()
-        if done.failed:
-            raise BadRequest(done.failed.fields) if done.failed.fields else AtelierError(done.failed.sentence)
-        (made,) = done.images
-        job.forget_bytes()
-        return base64.b64encode(picture_bytes(made)).decode()
+        return base64.b64encode(await sole_picture(engine, request)).decode()
 
     @routes.post("/extra-single-image", response_model=None)
     async def extra_single_image(body: SinglePicture) -> dict[str, Any] | Response:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, Field
 
-from backend.engine import Engine
+from backend.engine import Engine, ended
+from backend.errors import AtelierError, BadRequest
 from backend.jobs import Job, Snapshot
 from backend.library import Library
 from backend.settings import Settings
@@ -151,3 +152,15 @@ def _picture(job_id: str, number: int, picture: Image) -> dict[str, Any]:
         "url": f"internal/job/{job_id}/image/{number}.png", "seed": picture.seed, "width": picture.width, "height": picture.height,
         "infotext": picture.infotext, "name": file_name(picture, number), "saved": picture.path is not None,
     }  # fmt: skip
+
+
+async def sole_picture(engine: Engine, request: Request) -> bytes:
+    """The PNG of the one picture that a request makes, run through the queue and not saved. Raises AtelierError."""
+    job = engine.submit(request, save=False)
+    await ended(job)
+    done = job.snapshot()
+    if done.failed:
+        raise BadRequest(done.failed.fields) if done.failed.fields else AtelierError(done.failed.sentence)
+    (made,) = done.images
+    job.forget_bytes()
+    return picture_bytes(made)

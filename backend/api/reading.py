@@ -1,29 +1,13 @@
-"""Reading a map through the queue: what the page's and the ControlNet extension's routes have in common."""
+"""Which control models go with which control type: what the page's and the ControlNet extension's routes have in common."""
 
 from __future__ import annotations
 
-from backend.api.jobs import picture_bytes
 from backend.control_models import ControlModel
-from backend.engine import Engine, ended
-from backend.errors import AtelierError, BadRequest
 from backend.library import Library
 from backend.preprocessors import ControlType
-from backend.types import Request
 
 KINDS = {"T2I-Adapter": "t2i-adapter", "IP-Adapter": "ip-adapter"}
 """The control types that are kinds of models, whatever those read."""
-
-
-async def map_of(engine: Engine, request: Request) -> bytes:
-    """The PNG of the one map that a request reads. Raises AtelierError."""
-    job = engine.submit(request, save=False)
-    await ended(job)
-    done = job.snapshot()
-    if done.failed:
-        raise BadRequest(done.failed.fields) if done.failed.fields else AtelierError(done.failed.sentence)
-    (made,) = done.images
-    job.forget_bytes()
-    return picture_bytes(made)
 
 
 def models_of(kind: ControlType, library: Library) -> list[str]:
